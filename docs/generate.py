@@ -1,0 +1,31 @@
+"""Write docs/commands.md from the commands' own help. Run by `make docs`; a test compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer.core
+from typer.main import get_command
+
+from neuropile.cli import app
+
+
+def render() -> str:
+    """The reference of every command, as Markdown."""
+    group = get_command(app)
+    lines = ["# Commands", "", "Generated from `neuropile COMMAND --help` by `make docs`.", ""]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        lines += [f"## neuropile {name}", "", (command.help or "").strip(), "", "| option | meaning | default |", "|---|---|---|"]
+        for p in command.params:
+            if p.name == "help":
+                continue
+            is_option = isinstance(p, typer.core.TyperOption)
+            label = ", ".join(p.opts) if is_option else (p.name or "").upper()
+            shown = "" if p.default is None or p.required or callable(p.default) else "off" if p.default is False else str(p.default)
+            lines.append(f"| `{label}` | {p.help} | {'required' if p.required else shown} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "commands.md").write_text(render(), encoding="utf-8")

@@ -1,0 +1,5 @@
+"""`python -m neuropile` is the command line."""
+
+from neuropile.cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""Times to ticks and ticks to bins, exactly: no spike lands in a bin it does not belong to."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from neuropile import kernels
+from neuropile.errors import BadTimes, BinWidthError, CountOverflow
+
+COUNT_TYPES = (np.uint8, np.uint16, np.uint32)
+#: The largest share of times that may be NaN or infinite; they are dropped and counted below it.
+MAX_SHARE_NOT_FINITE = 0.01
+#: Times whose tick would reach this are refused: sums and differences of ticks then fit 64 bits.
+MAX_TICK = 2**62
+#: How far a time may be from a whole sample, in samples, to be read as that sample.
+SAMPLE_TOLERANCE = 1e-3
+
+
+def as_width(width: float | str | Fraction) -> Fraction:
+    """A bin width in seconds as an exact fraction: floats are read as their shortest decimal, text may be "1/60".
+
+    >>> as_width(0.02), as_width("1/60")
+    (Fraction(1, 50), Fraction(1, 60))
+    """
+    try:
+        exact = width if isinstance(width, Fraction) else Fraction(str(width).strip())
+    except (ValueError, ZeroDivisionError):
+        raise BinWidthError(f"bin width {width!r} is not a number of seconds such as 0.02 or 1/60") from None
+    if exact <= 0:
+        raise BinWidthError(f"bin width {width} s is not positive")
+    return exact
+
+
+def as_ticks_per_bin(width: float | str | Fraction, ticks_per_s: int) -> int:
+    """How many ticks a bin of `width` seconds holds, a whole number, or BinWidthError naming the widths that are."""
+    exact = as_width(width) * ticks_per_s
+    if exact.denominator == 1:
+        return exact.numerator
+    below, above = exact.numerator // exact.denominator, exact.numerator // exact.denominator + 1
+    near = [f"{float(Fraction(n, ticks_per_s)):.10g} s ({Fraction(n, ticks_per_s)})" for n in (below, above) if n > 0]
+    raise BinWidthError(f"a bin of {width} s is {float(exact):.6g} ticks of 1/{ticks_per_s} s, not a whole number; the nearest widths are {' and '.join(near)}")
+
+
+def tick_of(time_s: np.ndarray | float, ticks_per_s: int) -> np.ndarray:
+    """The tick each time lies in: floor(time * ticks_per_s + 1e-3), int64.
+
+    The thousandth of a tick brings back times whose decimal or sample clock lies on a tick but whose nearest
+    float lies just below it.
+    """
+    return np.floor(np.asarray(time_s, np.float64) * ticks_per_s + 1e-3).astype(np.int64)
+
+
+def sample_ticks(samples: np.ndarray, sample_rate: Fraction, ticks_per_s: int) -> np.ndarray:
+    """The tick each sample begins in: floor(sample * ticks_per_s / sample_rate), in whole-number arithmetic.
+
+    A float quotient is at most one off; the remainder, computed modulo 2**64 and small enough to be exact
+    there, puts it right even where the products themselves do not fit 64 bits.
+    """
+    ratio = Fraction(ticks_per_s) / sample_rate
+    samples = np.asarray(samples, np.int64)
+    guess = np.floor(samples.astype(np.longdouble) * ratio.numerator / ratio.denominator).astype(np.int64)
+    num, den = (np.array(n % 2**64, np.uint64) for n in (ratio.numerator, ratio.denominator))
+    remainder = (samples.view(np.uint64) * num - guess.view(np.uint64) * den).view(np.int64)
+    return guess + remainder // ratio.denominator
+
+
+def to_ticks(times: np.ndarray, ticks_per_s: int, sample_rate: Fraction | None = None) -> tuple[np.ndarray, int]:
+    """A unit's times in seconds as sorted ticks, and how many were dropped for being NaN or infinite.
+
+    times : (event,) float seconds, any order
+    sample_rate : where given, and every time is a whole number of samples, ticks come from the samples
+    """
+    times = np.asarray(times, np.float64)
+    finite = np.isfinite(times)
+    n_dropped = int(times.size - finite.sum())
+    times = times[finite] if n_dropped else times
+    if times.size and np.abs(times).max() * ticks_per_s >= MAX_TICK:
+        raise BadTimes(f"a time of {times[np.abs(times).argmax()]} s does not fit a clock of {ticks_per_s} ticks a second; are these seconds?")
+    if sample_rate is not None and times.size:
+        position = times * float(sample_rate)
+        samples = np.rint(position)
+        if np.abs(position - samples).max() <= SAMPLE_TOLERANCE:
+            return np.sort(sample_ticks(samples.astype(np.int64), sample_rate, ticks_per_s)), n_dropped
+    ticks = tick_of(times, ticks_per_s)
+    return np.sort(ticks, kind="stable") if np.any(ticks[1:] < ticks[:-1]) else ticks, n_dropped
+
+
+def smallest_type(count: int) -> type:
+    """The smallest unsigned type that holds a count."""
+    return next(t for t in COUNT_TYPES if count <= np.iinfo(t).max)
+
+
+def scatter(units: np.ndarray, ticks: np.ndarray, row_of_unit: np.ndarray, first_tick: int, ticks_per_bin: int, out: np.ndarray) -> tuple[int, int] | None:
+    """Add each event to `out`, (row, bin) counts whose first bin starts at `first_tick`.
+
+    Returns the first cell that overflowed, or None. Events of units whose row is -1, and events outside, are left out.
+    """
+    span = out.shape[1] * ticks_per_bin
+    near = span < 2**31 and ticks.size and int(ticks.max()) - first_tick < 2**31
+    if near and ticks_per_bin < 2**31:
+        multiplier, shift = kernels.divider(ticks_per_bin)
+        bad = kernels.scatter_near(units, ticks, row_of_unit, first_tick, multiplier, shift, out)
+    else:
+        bad = kernels.scatter_far(units, ticks, row_of_unit, first_tick, ticks_per_bin, out)
+    return None if bad < 0 else (int(bad) // out.shape[1], int(bad) % out.shape[1])
+
+
+def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_bins: int, dtype: type = np.uint8) -> np.ndarray:
+    """Count each unit's events in equal, half-open bins.
+
+    Parameters
+    ----------
+    ticks : (event,) int64, relative to the first bin
+    offsets : (unit + 1,) int64; unit u owns ticks[offsets[u]:offsets[u + 1]]
+    ticks_per_bin : whole number of ticks, > 0
+    n_bins : bins per unit; events outside are not counted
+    dtype : unsigned integer type of the counts
+
+    Returns
+    -------
+    counts : (unit, bin) array of dtype
+
+    Raises
+    ------
+    CountOverflow : a count does not fit dtype; the message names the unit, the bin and a dtype that holds it.
+
+    Examples
+    --------
+    >>> bin_ticks(np.array([0, 5, 19, 7]), np.array([0, 3, 4]), ticks_per_bin=10, n_bins=2)
+    array([[2, 1],
+           [1, 0]], dtype=uint8)
+    """
+    units = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    rows = np.arange(len(offsets) - 1, dtype=np.int64)
+    counts: np.ndarray = np.zeros((len(rows), n_bins), dtype)
+    full = scatter(units, ticks, rows, 0, ticks_per_bin, counts)
+    if full is not None:
+        row, k = full
+        own = ticks[offsets[row] : offsets[row + 1]]
+        n = int(np.count_nonzero(own // ticks_per_bin == k))
+        raise overflow(f"unit {row}", n, k, None, dtype)
+    return counts
+
+
+def overflow(unit: str, count: int, k: int, seconds: float | None, dtype: type) -> CountOverflow:
+    """The error for a count that does not fit: it names the unit, the bin, where it starts, and a type that holds it."""
+    start = "" if seconds is None else f" ({seconds:g} s)"
+    found = f"{unit} fires {count} times in bin {k}{start}, more than {np.dtype(dtype).name} holds"
+    return CountOverflow(f"{found}; pass dtype=np.{smallest_type(count).__name__}, clip=True or a narrower bin_width")

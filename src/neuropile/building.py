@@ -1,0 +1,149 @@
+"""Source files into a store: skipped where they are stored already, recorded where they fail, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuropile import layout
+from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
+from neuropile.paths import safe_name, scratch_folder, sha256_file
+from neuropile.progress import QUIET, Progress
+from neuropile.types import Asset, Reader, Recording
+from neuropile.writing import Provenance, index_rows, write_session
+
+if TYPE_CHECKING:
+    from neuropile.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source file: status "stored", "present" (stored before) or "failed", with the error."""
+
+    path: Path
+    session: str
+    status: str
+    n_units: int = 0
+    n_spikes: int = 0
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def ingest(
+    paths: Iterable[Path],
+    store: Store,
+    reader_of: Callable[[Path], Reader],
+    *,
+    dataset: str = "local",
+    replace: bool = False,
+    license: str | None = None,
+    citation: str | None = None,
+    progress: Progress = QUIET,
+) -> list[Outcome]:
+    """Store one session a file; a file that fails is recorded and the rest go on.
+
+    Parameters
+    ----------
+    reader_of : gives the reader of a path, or raises UnreadableFile
+    dataset : the folder of the store the sessions go to
+    replace : build again a session that is stored already from other bytes
+    license, citation : kept with each session that does not bring its own
+    """
+    _check_dataset(dataset)
+    files = list(paths)
+    terms = {"license": license, "citation": citation}
+    return [_ingest_file(path, store, reader_of, dataset, replace, terms) for path in progress.track(files, len(files), "ingesting")]
+
+
+def add_recording(store: Store, recording: Recording, provenance: Provenance, *, replace: bool = False) -> dict[str, Any]:
+    """Store a recording that is at hand in memory, whole or not at all, and return its marker.
+
+    A session that is stored already with the same content is left as it is.
+
+    Raises
+    ------
+    SessionExists : a session of that name is stored with other content, and `replace` is not given
+    NoEvents, BadTimes : see `write_session`
+    """
+    _check_dataset(provenance.dataset)
+    if safe_name(recording.session_id) != recording.session_id:
+        raise StoreError(f"session name {recording.session_id!r} is not safe for a folder; try {safe_name(recording.session_id)!r}")
+    final = store.root / provenance.dataset / recording.session_id
+    with scratch_folder(store.root / ".building") as folder:
+        built = folder / "session"
+        built.mkdir()
+        write_session(recording, built, provenance)
+        _move_into_place(built, final, folder / "old", replace)
+    marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")  # another builder's, if it was faster
+    store.add(*index_rows(marker, final))
+    return marker
+
+
+def _check_dataset(dataset: str) -> None:
+    if safe_name(dataset) != dataset:
+        raise StoreError(f"dataset name {dataset!r} is not safe for a folder; try {safe_name(dataset)!r}")
+    if dataset == layout.INDEX_FOLDER:
+        raise StoreError(f"a dataset cannot be called {dataset!r}: the store's index lives there")
+
+
+def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: dict[str, str | None]) -> Outcome:
+    key = f"{dataset}/{safe_name(path.stem)}"
+    try:
+        reader = reader_of(path)
+        asset = Asset(path.name, path.stat().st_size, sha256_file(path))
+        return _store_file(path, key, store, reader, asset, replace, terms)
+    except SessionExists as e:
+        return Outcome(path, key, "failed", error=str(e))
+    except NeuropileError as e:
+        error = str(e)
+    except Exception as e:  # whatever a broken file makes its reader raise: the files after it go on
+        _log.debug("reading %s", path, exc_info=True)
+        error = f"{path}: reading stopped with {type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no reason given'}; the file may be damaged"
+    store.add_failure(dataset, key.partition("/")[2], error)
+    return Outcome(path, key, "failed", error=error)
+
+
+def _store_file(path: Path, key: str, store: Store, reader: Reader, asset: Asset, replace: bool, terms: dict[str, str | None]) -> Outcome:
+    dataset, _, session_id = key.partition("/")
+    provenance = Provenance(dataset, (asset,), repr(reader), **terms)
+    final = store.root / dataset / session_id
+    if (final / layout.SESSION_FILE).is_file():
+        marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")
+        same = marker["sources"] == [vars(asset)] and marker["reader"] == repr(reader)
+        if same and not replace:
+            if not store.lists(marker):  # a build was killed between the marker and the index
+                store.add(*index_rows(marker, final))
+            return Outcome(path, key, "present", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
+        if not replace:
+            raise SessionExists(
+                f"{path}: session {key} is stored already from other bytes or by another reader; --replace builds it again, --dataset keeps both"
+            )
+    with reader(path) as recording:
+        if recording.session_id != session_id:
+            raise UnreadableFile(f"{path}: its reader calls the session {recording.session_id!r}, its name says {session_id!r}")
+        marker = add_recording(store, recording, provenance, replace=replace)
+    return Outcome(path, key, "stored", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
+
+
+def _move_into_place(built: Path, final: Path, old: Path, replace: bool) -> None:
+    """Move a finished session to where it belongs; what stands there goes to `old` if it is to be replaced or unfinished."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists() and (replace or not (final / layout.SESSION_FILE).is_file()):
+        with suppress(FileNotFoundError):
+            os.rename(final, old)
+    try:
+        os.rename(built, final)
+    except OSError as e:
+        if not (final / layout.SESSION_FILE).is_file():
+            raise StoreError(f"{final} cannot be written ({e.strerror})") from None
+        stands = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")
+        mine = layout.read_marker(built / layout.SESSION_FILE, "neuropile session")
+        if stands["content_digest"] != mine["content_digest"]:
+            raise SessionExists(f"session {final.parent.name}/{final.name} is stored already with other content; --replace builds it again") from None

@@ -1,0 +1,56 @@
+"""The command line: one verb, one function; each teaches itself with --help and answers in JSON with --json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from neuropile.cli import demo, piles, stores
+from neuropile.errors import NeuropileError
+
+app = typer.Typer(
+    name="neuropile",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="The world's public neural recordings as one corpus: query it, look at it, train on it, benchmark against it.",
+    epilog="Begin with: neuropile demo --out demo",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(version("neuropile"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """See the app's own help."""
+
+
+for command in (demo.demo, stores.ingest, stores.info, stores.index, stores.units, piles.pile, piles.publish, piles.plot):
+    app.command(no_args_is_help=command is not demo.demo)(command)
+
+
+def main() -> None:
+    """Run a command; an error of ours is one line on standard error and exit code 1."""
+    try:
+        app()
+    except NeuropileError as e:
+        print(f"error: {e}", file=sys.stderr)
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(e)}))
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as e:
+        # What the file system refuses (a full disk, a read-only folder) is the user's to mend, not a fault in the code.
+        print(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,63 @@
+"""What commands print: one JSON object, or a table for people; messages and progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from neuropile.progress import Progress
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output; everything else goes to standard error.")]
+
+#: Wide enough for every table here, so that what a pipe gets is what a person sees.
+_PIPE_WIDTH = 140
+
+
+def emit(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print a command's result as one JSON object, where that was asked for."""
+    if as_json:
+        print(json.dumps(result, default=str))
+
+
+def say(text: str) -> None:
+    """A message for people, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def progress() -> Progress:
+    """The bar of long work."""
+    from neuropile.progress import Bar
+
+    return Bar()
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
+    """Print rows as a table on standard output: numbers to the right, with thousands separators."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+    out = Table(title=title, box=SIMPLE, title_justify="left", pad_edge=False)
+    for c in columns:
+        numeric = any(isinstance(r.get(c), int | float) for r in rows)
+        out.add_column(c, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    for row in rows:
+        out.add_row(*(cell(row.get(c)) for c in columns))
+    console.print(out)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it: nothing for None and NaN, separators in whole numbers, at most four digits of fractions."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value).replace("[", "\\[")
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,96 @@
+"""Commands on piles: pile, publish, plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuropile.cli.output import Json, emit, progress, say, table
+
+PilePath = Annotated[Path, typer.Argument(help="A pile file or a published folder.")]
+
+
+def pile(
+    stores: Annotated[list[Path], typer.Argument(help="One store or more.")],
+    out: Annotated[Path, typer.Option(help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
+    bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/60.")] = "0.02",
+    max_tokens: Annotated[int, typer.Option(help="The most tokens (unit x bin) of a segment.")] = 10_000_000,
+    val: Annotated[float, typer.Option(help="Share of ids in the validation split.")] = 0.0,
+    test: Annotated[float, typer.Option(help="Share of ids in the test split.")] = 0.01,
+    split_by: Annotated[str, typer.Option(help="What is kept on one side: recording, subject, dataset or segment.")] = "recording",
+    seed: Annotated[int, typer.Option(help="Another seed, other splits.")] = 0,
+    where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions.")] = None,
+    quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "not-noise",
+    gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
+    strict: Annotated[bool, typer.Option(help="Stop at a session whose clock cannot make the bin width.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the segments of the sessions of some stores, cut and split; no spike is read or moved.
+
+    Example: neuropile pile store --out pile.parquet --bin 0.02 --test 0.1 --where "region = 'M2'"
+    """
+    from neuropile.piling import make_pile
+    from neuropile.store import open_store
+
+    options = {"bin_width": bin, "max_tokens": max_tokens, "val": val, "test": test, "split_by": split_by, "seed": seed}
+    made = make_pile([open_store(s) for s in stores], **options, where=where, quality=quality, gaps=gaps, strict=strict)  # type: ignore[arg-type]
+    made.save(out)
+    left = made.meta["left_out"]
+    for warning in made.meta["warnings"]:
+        say(f"warning: {warning}")
+    if not as_json:
+        rows = [{**r, "share": f"{r['share']:.1%}"} for r in made.summary()]
+        table(rows, ["split", "segments", "sessions", "recordings", "subjects", "tokens", "share"])
+        where_text = f", {left['units_by_where']:,} by where" if where else ""
+        print(f"left out: {left['units_by_quality']:,} units by quality {quality!r}{where_text}, {len(left['sessions_without_units'])} sessions without a unit left")
+        for name, why in (("sessions_by_bin_width", "their clock cannot make the bin width"), ("sessions_unobserved", "nothing was observed")):
+            if left[name]:
+                print(f"left out because {why}: {', '.join(left[name])}")
+        say(f"next: neuropile publish {out} --to published")
+    emit({"pile": str(out), "segments": len(made), "tokens": made.n_tokens, "splits": made.summary(), **made.meta}, as_json)
+
+
+def publish(
+    pile: PilePath,
+    to: Annotated[Path, typer.Option(help="A new folder.")],
+    layout: Annotated[str, typer.Option(help="sparse (small, exact) or dense (nested lists of uint8, for existing code).")] = "sparse",
+    replace: Annotated[bool, typer.Option(help="Write a published folder anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a pile as a dataset with its data card, for `datasets`, DuckDB, pandas, Polars and any Parquet reader.
+
+    Example: neuropile publish pile.parquet --to published
+    """
+    from neuropile import hub
+    from neuropile.pile import open_pile
+
+    done = hub.publish(open_pile(pile), to, layout=layout, replace=replace, progress=progress())
+    result = {**vars(done), "path": str(done.path), "bits_per_token": done.bits_per_token}
+    if not as_json:
+        print(f"{done.n_segments:,} segments, {done.n_tokens:,} tokens and {done.n_spikes:,} spikes in {done.bytes:,} bytes ({done.bits_per_token:.3f} bits a token)")
+        say(f"read it with: datasets.load_dataset({str(to)!r}), or neuropile.open_pile({str(to)!r})")
+    emit(result, as_json)
+
+
+def plot(
+    path: Annotated[Path, typer.Argument(help="A pile file, a published folder or a store.")],
+    out: Annotated[Path, typer.Option(help="The figure's file: .png, .svg or .pdf; of several figures each adds its name.")] = Path("plot.png"),
+    examples: Annotated[int, typer.Option(help="How many random segments of a pile, or sessions of a store.")] = 9,
+    every: Annotated[bool, typer.Option("--all", help="One figure for every dataset of a pile, or every session of a store.")] = False,
+    session: Annotated[str | None, typer.Option(help="Of a store: this session, as dataset/session.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other examples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw random segments of a pile, or overviews of a store's sessions.
+
+    Example: neuropile plot pile.parquet --examples 9 --out segments.png
+    """
+    from neuropile.cli import figures
+
+    written = figures.draw(path, out, examples=examples, every=every, session=session, seed=seed, progress=progress())
+    if not as_json:
+        for file in written:
+            print(file)
+    emit({"figures": [str(f) for f in written]}, as_json)

@@ -1,0 +1,110 @@
+"""Counts of a session's spikes: in a grid of bins on its clock, or around moments, in a type that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuropile import binning, kernels
+from neuropile.errors import BinWidthError
+from neuropile.events import SpikeFile
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Equal bins on a session's clock: bin k of it is [(first_bin + k) * ticks_per_bin, ... + ticks_per_bin)."""
+
+    ticks_per_bin: int
+    first_bin: int
+    n_bins: int
+
+    @property
+    def ticks(self) -> tuple[int, int]:
+        """The half-open range of ticks it covers."""
+        return self.first_bin * self.ticks_per_bin, (self.first_bin + self.n_bins) * self.ticks_per_bin
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts the spikes of one session.
+
+    name_of : gives a unit's row a name for error messages
+    """
+
+    spikes: SpikeFile
+    n_units: int
+    ticks_per_s: int
+    name_of: Callable[[int], str]
+
+    def count(self, rows: np.ndarray, grid: Grid, dtype: Any = None, clip: bool = False) -> tuple[np.ndarray, int]:
+        """Counts (unit, bin) of the units `rows`, and how many were clipped; see `Session.counts`."""
+        if dtype is None:
+            for kind in binning.COUNT_TYPES[:-1]:
+                counts = np.zeros((len(rows), grid.n_bins), kind)
+                if self.fill(counts, rows, grid) is None:
+                    return counts, 0
+        kind = binning.COUNT_TYPES[-1] if dtype is None else _count_type(dtype)
+        counts = np.zeros((len(rows), grid.n_bins), kind)
+        if self.fill(counts, rows, grid) is None:
+            return counts, 0
+        if not clip:
+            raise self._overflow(rows, grid, kind)
+        wide, _ = self.count(rows, grid)
+        largest = np.iinfo(kind).max
+        return np.minimum(wide, largest).astype(kind), int((wide > largest).sum())
+
+    def count_into(self, out: np.ndarray, rows: np.ndarray, grid: Grid) -> None:
+        """As `count`, into a contiguous (unit, bin) array of an unsigned type; raises CountOverflow where it does not fit."""
+        _count_type(out.dtype)
+        out[...] = 0
+        if self.fill(out, rows, grid) is not None:
+            raise self._overflow(rows, grid, out.dtype.type)
+
+    def fill(self, counts: np.ndarray, rows: np.ndarray, grid: Grid) -> tuple[int, int] | None:
+        """Add the spikes to `counts`; the first cell that overflowed, or None."""
+        row_of_unit = np.full(self.n_units, -1, np.int64)
+        row_of_unit[rows] = np.arange(len(rows))
+        bounds = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+        full = None
+        for unit, tick in self.spikes.batches(bounds, grid.ticks):
+            full = binning.scatter(unit, tick, row_of_unit, grid.ticks[0], grid.ticks_per_bin, counts) or full
+        return full
+
+    def _overflow(self, rows: np.ndarray, grid: Grid, kind: Any) -> Exception:
+        wide, _ = self.count(rows, grid)
+        row, k = np.unravel_index(wide.argmax(), wide.shape)
+        k = grid.first_bin + int(k)
+        return binning.overflow(self.name_of(int(rows[row])), int(wide.max()), k, k * grid.ticks_per_bin / self.ticks_per_s, kind)
+
+    def trains(self, rows: np.ndarray, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(unit + 1,) offsets and (event,) sorted ticks by unit, of the units between the least and largest of `rows`."""
+        bounds = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+        unit, tick = self.spikes.read(bounds, ticks)
+        return kernels.group_by_unit(unit, tick, self.n_units)
+
+    def count_around(self, rows: np.ndarray, moments: np.ndarray, grid: Grid) -> np.ndarray:
+        """Counts (moment, unit, bin) in a grid laid from each moment's tick; bins before it have negative numbers."""
+        offsets, ticks = self.trains(rows)
+        for kind in binning.COUNT_TYPES:
+            counts = np.zeros((len(moments), len(rows), grid.n_bins), kind)
+            if kernels.scatter_aligned(ticks, offsets, rows, moments, -grid.ticks[0], grid.ticks_per_bin, counts) < 0:
+                break
+        return counts
+
+
+def _count_type(dtype: Any) -> Any:
+    kind = np.dtype(dtype).type
+    if kind not in binning.COUNT_TYPES:
+        raise BinWidthError(f"counts are uint8, uint16 or uint32, not {np.dtype(dtype).name}")
+    return kind
+
+
+def covered(spans: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """Whether [start, start + length) lies in one of the merged spans, for each start: same shape, bool."""
+    if not len(spans):
+        return np.zeros(starts.shape, bool)
+    i = np.searchsorted(spans[:, 0], starts, side="right") - 1
+    return (i >= 0) & (starts + length <= spans[np.maximum(i, 0), 1])

@@ -1,0 +1,46 @@
+"""The errors neuropile raises on purpose: each message says what was sought, what was found and the way out."""
+
+from __future__ import annotations
+
+
+class NeuropileError(Exception):
+    """Any error a user can act on; the command line prints its one line and exits 1."""
+
+
+class UnreadableFile(NeuropileError):
+    """A file is damaged, is not of the format it was taken for, or contradicts itself."""
+
+
+class NoEvents(NeuropileError):
+    """A readable file holds no spikes to store."""
+
+
+class BadTimes(NeuropileError):
+    """Too many event times are not finite, or they do not fit a clock of 64-bit ticks."""
+
+
+class BinWidthError(NeuropileError):
+    """A bin width is not a positive whole number of ticks."""
+
+
+class CountOverflow(NeuropileError):
+    """A count does not fit the asked integer type."""
+
+
+class StoreError(NeuropileError):
+    """A folder is not a store this version can read, or a session in it is missing or damaged."""
+
+
+class SessionExists(StoreError):
+    """A session of that name is stored already, from other inputs."""
+
+
+class PileError(NeuropileError):
+    """A pile cannot be made, opened or published as asked."""
+
+
+class MissingExtra(NeuropileError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs {extra}: install neuropile[{extra}]")

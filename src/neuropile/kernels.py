@@ -1,0 +1,176 @@
+"""The inner loops, compiled by numba and cached on disk: binning, gap bytes and putting events in unit order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+def divider(divisor: int) -> tuple[int, int]:
+    """A multiplier and shift with `(x * multiplier) >> shift == x // divisor` for every 0 <= x < 2**31.
+
+    The round-up method of Granlund and Montgomery (1994), "Division by invariant integers using
+    multiplication", section 4: with shift = 31 + ceil(log2 d) the multiplier is below 2**32, so the product fits
+    64 bits. A run-time integer division would cost more than all the rest of the loop.
+    """
+    shift = 31 + (divisor - 1).bit_length()
+    return -(-(1 << shift) // divisor), shift
+
+
+@njit(cache=True)
+def scatter_near(units, ticks, row_of_unit, first_tick, multiplier, shift, out):
+    """Add one to `out[row, bin]` for each event; ticks lie in [first_tick, first_tick + 2**31).
+
+    units, ticks : (event,) integers; row_of_unit : (unit,) row of `out`, or -1 to leave the unit out
+    Returns the flat index of the first cell that overflowed, or -1. Events outside `out` are not counted.
+    """
+    n_bins = np.uint64(out.shape[1])
+    flat = out.reshape(-1)
+    m = np.uint64(multiplier)
+    s = np.uint64(shift)
+    bad = np.int64(-1)
+    for i in range(len(ticks)):
+        row = row_of_unit[units[i]]
+        delta = np.int64(ticks[i]) - first_tick
+        if row < 0 or delta < 0:
+            continue
+        b = (np.uint64(delta) * m) >> s
+        if b >= n_bins:
+            continue
+        cell = np.uint64(row) * n_bins + b
+        flat[cell] += 1
+        if flat[cell] == 0 and bad < 0:
+            bad = np.int64(cell)
+    return bad
+
+
+@njit(cache=True)
+def scatter_far(units, ticks, row_of_unit, first_tick, ticks_per_bin, out):
+    """As `scatter_near` for spans of 2**31 ticks and more, with an ordinary division."""
+    n_bins = out.shape[1]
+    bad = np.int64(-1)
+    for i in range(len(ticks)):
+        row = row_of_unit[units[i]]
+        delta = np.int64(ticks[i]) - first_tick
+        if row < 0 or delta < 0:
+            continue
+        b = delta // ticks_per_bin
+        if b >= n_bins:
+            continue
+        out[row, b] += 1
+        if out[row, b] == 0 and bad < 0:
+            bad = row * n_bins + b
+    return bad
+
+
+@njit(cache=True)
+def scatter_aligned(ticks, offsets, rows, event_ticks, ticks_before, ticks_per_bin, out):
+    """Count each unit's events around each moment: out[event, row, bin], bins counted from `ticks_before` it.
+
+    ticks : (event,) ascending within a unit; unit u owns ticks[offsets[u]:offsets[u + 1]]
+    rows : (row,) the units to count. Returns the flat index of the first cell that overflowed, or -1.
+    """
+    n_bins = out.shape[2]
+    bad = np.int64(-1)
+    for e in range(len(event_ticks)):
+        first = event_ticks[e] - ticks_before
+        stop = first + n_bins * ticks_per_bin
+        for r in range(len(rows)):
+            train = ticks[offsets[rows[r]] : offsets[rows[r] + 1]]
+            i = np.searchsorted(train, first)
+            while i < len(train) and train[i] < stop:
+                b = (train[i] - first) // ticks_per_bin
+                out[e, r, b] += 1
+                if out[e, r, b] == 0 and bad < 0:
+                    bad = (e * len(rows) + r) * n_bins + b
+                i += 1
+    return bad
+
+
+@njit(cache=True)
+def group_by_unit(units, ticks, n_units):
+    """Events in unit order, time order kept within a unit: (unit + 1,) offsets and (event,) int64 ticks."""
+    offsets = np.zeros(n_units + 1, np.int64)
+    for u in units:
+        offsets[u + 1] += 1
+    for u in range(n_units):
+        offsets[u + 1] += offsets[u]
+    place = offsets[:-1].copy()
+    out = np.empty(len(ticks), np.int64)
+    for i in range(len(ticks)):
+        u = units[i]
+        out[place[u]] = ticks[i]
+        place[u] += 1
+    return offsets, out
+
+
+@njit(cache=True)
+def gaps_length(bins, offsets):
+    """How many gap bytes the bins of all units take."""
+    total = 0
+    for u in range(len(offsets) - 1):
+        last = np.int64(0)
+        for i in range(offsets[u], offsets[u + 1]):
+            total += (bins[i] - last) // 255 + 1
+            last = bins[i]
+    return total
+
+
+@njit(cache=True)
+def write_gaps(bins, offsets, out, out_offsets):
+    """Each unit's bins as gap bytes: the bins since the previous event, 255 = go on 255 bins with no event.
+
+    bins : (event,) ascending within a unit, from 0; unit u owns bins[offsets[u]:offsets[u + 1]]
+    out, out_offsets : filled; unit u's bytes are out[out_offsets[u]:out_offsets[u + 1]]
+    """
+    n = 0
+    for u in range(len(offsets) - 1):
+        out_offsets[u] = n
+        last = np.int64(0)
+        for i in range(offsets[u], offsets[u + 1]):
+            gap = bins[i] - last
+            while gap >= 255:
+                out[n] = 255
+                n += 1
+                gap -= 255
+            out[n] = gap
+            n += 1
+            last = bins[i]
+    out_offsets[len(offsets) - 1] = n
+
+
+@njit(cache=True)
+def read_gaps(data, offsets, row_of_item, n_bins, out):
+    """Scatter gap bytes into counts; the inverse of `write_gaps`.
+
+    data : (byte,) uint8; item i owns data[offsets[i]:offsets[i + 1]] and fills out[row_of_item[i]]
+    out : (row, bin) counts, zero where it will be filled
+    Returns -1, or the item whose bytes run past `n_bins` (nothing of it is written), or -2 - item where a
+    count overflows `out`.
+    """
+    largest = 255 if out.itemsize == 1 else 65535 if out.itemsize == 2 else 2147483647
+    for item in range(len(offsets) - 1):
+        start, stop = offsets[item], offsets[item + 1]
+        total = np.int64(0)
+        zeros = 0
+        for i in range(start, stop):  # checked before anything is written: the loop below then needs no bounds
+            total += data[i]
+            zeros += data[i] == 0
+        if stop > start and (total >= n_bins or data[stop - 1] == 255):
+            return item
+        row = out[row_of_item[item]]
+        b = np.int64(0)
+        if zeros < largest:  # no bin can hold more events than there are zero bytes, plus one
+            for i in range(start, stop):
+                g = data[i]
+                b += g
+                row[b] += g != 255
+        else:
+            for i in range(start, stop):
+                g = data[i]
+                b += g
+                if g != 255:
+                    if row[b] == largest:
+                        return -2 - item
+                    row[b] += 1
+    return -1

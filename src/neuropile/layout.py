@@ -1,0 +1,251 @@
+"""The store's format: file names, columns, encodings and the content digest, in one place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neuropile.errors import StoreError, UnreadableFile
+
+FORMAT = "neuropile"
+VERSION = 1
+
+STORE_FILE = "neuropile.json"
+SESSION_FILE = "session.json"
+UNITS_FILE = "units.parquet"
+SPIKES_FILE = "spikes.parquet"
+SIGNALS_FOLDER = "signals.zarr"
+INTERVALS_FOLDER = "intervals"
+INDEX_FOLDER = "index"
+
+#: A row group closes before it would hold more spikes than this, unless one unit alone does.
+SPIKES_PER_ROW_GROUP = 65_536
+
+#: The columns every units table begins with. Those about place are null where the source does not say:
+#: depth_um is along the probe above its tip; x, y, z are the atlas' anterior-posterior, dorsal-ventral and
+#: left-right axes.
+UNIT_SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string()),
+        pa.field("session_id", pa.string()),
+        pa.field("subject_id", pa.string()),
+        pa.field("unit_id", pa.string()),
+        pa.field("probe", pa.string()),
+        pa.field("depth_um", pa.float64()),
+        pa.field("x_um", pa.float64()),
+        pa.field("y_um", pa.float64()),
+        pa.field("z_um", pa.float64()),
+        pa.field("region", pa.string()),
+        pa.field("allen_id", pa.int64()),
+        pa.field("allen", pa.string()),
+        pa.field("beryl", pa.string()),
+        pa.field("cosmos", pa.string()),
+        pa.field("swanson", pa.string()),
+        pa.field("quality", pa.string()),
+        pa.field("quality_rule", pa.string()),
+        pa.field("quantity", pa.string()),
+        pa.field("n_spikes", pa.int64()),
+        pa.field("rate_hz", pa.float64()),
+    ]
+)
+
+_SOURCE_FILE = pa.struct([pa.field("path", pa.string()), pa.field("bytes", pa.int64()), pa.field("sha256", pa.string())])
+
+SESSION_SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string()),
+        pa.field("session_id", pa.string()),
+        pa.field("recording_id", pa.string()),
+        pa.field("subject_id", pa.string()),
+        pa.field("species", pa.string()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("n_units", pa.int64()),
+        pa.field("n_spikes", pa.int64()),
+        pa.field("regions", pa.list_(pa.string())),
+        pa.field("quantity", pa.string()),
+        pa.field("ticks_per_s", pa.int64()),
+        pa.field("clock", pa.string()),
+        pa.field("span_source", pa.string()),
+        pa.field("license", pa.string()),
+        pa.field("citation", pa.string()),
+        pa.field("sources", pa.list_(_SOURCE_FILE)),
+        pa.field("recipe_hash", pa.string()),
+        pa.field("content_digest", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+#: Columns with one meaning whatever the source; a table has those its source can fill.
+_SECONDS = pa.float64()
+INTERVAL_COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    "trials": {
+        **dict.fromkeys(("start_s", "stop_s", "stim_on_s", "stim_off_s", "go_cue_s", "first_move_s", "response_s", "feedback_s"), _SECONDS),
+        "choice": pa.float64(),
+        "contrast_left": pa.float64(),
+        "contrast_right": pa.float64(),
+        "p_left": pa.float64(),
+        "correct": pa.bool_(),
+        "reward_ul": pa.float64(),
+    },
+    "presentations": {
+        "start_s": _SECONDS,
+        "stop_s": _SECONDS,
+        "stimulus": pa.string(),
+        "block": pa.int64(),
+        "is_blank": pa.bool_(),
+        "is_omitted": pa.bool_(),
+        "is_change": pa.bool_(),
+        "frame": pa.int64(),
+    },
+    "observed": {"unit": pa.int32(), "start_tick": pa.int64(), "stop_tick": pa.int64(), "start_s": _SECONDS, "stop_s": _SECONDS},
+}
+_ANY_INTERVALS = {"start_s": _SECONDS, "stop_s": _SECONDS}
+
+
+def conform_intervals(name: str, table: pa.Table) -> pa.Table:
+    """A table of intervals with its canonical columns first and typed, every other column under `src_`."""
+    canonical = INTERVAL_COLUMNS.get(name, _ANY_INTERVALS)
+    if "stop_s" not in table.column_names:
+        table = table.append_column("stop_s", pa.nulls(table.num_rows, _SECONDS))
+    columns = {c: _cast(table.column(c), t, f"{name}.{c}") for c, t in canonical.items() if c in table.column_names}
+    for c in table.column_names:
+        if c not in canonical:
+            columns[c if c.startswith("src_") else f"src_{c}"] = table.column(c)
+    return pa.table(columns)
+
+
+def conform_units(table: pa.Table) -> pa.Table:
+    """A units table with every canonical column first and typed (null where missing), others under `src_`."""
+    columns = {}
+    for field in UNIT_SCHEMA:
+        present = field.name in table.column_names
+        columns[field.name] = _cast(table.column(field.name), field.type, field.name) if present else pa.nulls(table.num_rows, field.type)
+    for c in table.column_names:
+        if c not in columns:
+            columns[c if c.startswith("src_") else f"src_{c}"] = table.column(c)
+    return pa.table(columns)
+
+
+def _cast(column: pa.ChunkedArray, to: pa.DataType, name: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(to)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+        raise UnreadableFile(f"column {name} should hold {to}, but: {e}") from None
+
+
+def block_edges(first_tick: int, last_tick: int, ticks_per_s: int) -> np.ndarray:
+    """The edges of the time blocks that spikes are stored in, whole multiples of the block length: (block + 1,) ticks.
+
+    At most eight blocks up to 3.5 hours: a window then reads a small part of the file, one unit few pieces.
+    Never more than about a thousand, however far apart a damaged file's times lie.
+    """
+    duration_s = (last_tick + 1 - first_tick) / ticks_per_s
+    length = max(min(1800, max(300, ceil(duration_s / 700) * 100)), ceil(duration_s / 1000)) * ticks_per_s
+    first, last = first_tick // length, last_tick // length
+    return np.arange(first, last + 2, dtype=np.int64) * length
+
+
+def write_table(table: pa.Table, path: Path, *, compression_level: int = 3) -> None:
+    """A table as one Parquet row group: floats split by byte, everything else dictionary-coded where it helps."""
+    floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
+    others = [f.name for f in table.schema if f.name not in floats]
+    pq.write_table(
+        table,
+        path,
+        row_group_size=max(table.num_rows, 1),
+        compression="zstd",
+        compression_level=compression_level,
+        use_dictionary=others or False,
+        use_byte_stream_split=floats or False,
+        store_schema=False,
+    )
+
+
+def spikes_writer(path: Path, tick_type: pa.DataType) -> pq.ParquetWriter:
+    """A writer of (unit, tick) row groups: ticks as packed differences, units as a dictionary, both with min and max."""
+    schema = pa.schema([pa.field("unit", pa.int32(), nullable=False), pa.field("tick", tick_type, nullable=False)])
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=["unit"],
+        column_encoding={"tick": "DELTA_BINARY_PACKED"},
+        store_schema=False,
+    )
+
+
+def parquet_facts(path: Path) -> dict[str, int]:
+    """A Parquet file's size and the length of its footer: what a remote reader needs to fetch it in one request."""
+    size = path.stat().st_size
+    with open(path, "rb") as f:
+        f.seek(size - 8)
+        tail = f.read(8)
+    return {"bytes": size, "footer_bytes": int.from_bytes(tail[:4], "little") + 8}
+
+
+def write_json(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_marker(path: Path, kind: str) -> dict[str, Any]:
+    """A JSON marker of the expected kind and of a version this reads, or StoreError."""
+    try:
+        marker = json.loads(path.read_text(encoding="utf-8"))
+        found, version = marker["format"], int(marker["version"])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise StoreError(f"{path} is not a {kind} marker ({e}); build it again or restore it from a copy") from None
+    if found != kind:
+        raise StoreError(f"{path} says it is {found!r}, not {kind!r}")
+    if version > VERSION:
+        raise StoreError(f"{path.parent} was written in format {version}; this neuropile reads format {VERSION}: upgrade neuropile")
+    return marker
+
+
+def session_row(marker: Mapping[str, Any]) -> pa.Table:
+    """A finished session's row of the index, from its marker."""
+    row = {name: marker.get(name) for name in SESSION_SCHEMA.names} | {"status": "complete", "error": None}
+    return pa.Table.from_pylist([row], schema=SESSION_SCHEMA)
+
+
+class ContentDigest:
+    """SHA-256 over names, types, shapes and little-endian values: the same whatever wrote the files."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def text(self, *parts: object) -> None:
+        for part in parts:
+            data = str(part).encode()
+            self._hash.update(len(data).to_bytes(8, "little") + data)
+
+    def array(self, name: str, chunks: Iterable[np.ndarray], dtype: str, shape: tuple[int, ...]) -> None:
+        self.text(name, dtype, shape)
+        for chunk in chunks:
+            self._hash.update(np.ascontiguousarray(chunk).astype(np.dtype(dtype).newbyteorder("<"), copy=False).data)
+
+    def table(self, name: str, table: pa.Table) -> None:
+        self.text(name, table.num_rows)
+        for field in table.schema:
+            self.text(field.name, field.type)
+            self._column(table.column(field.name).combine_chunks())
+
+    def _column(self, column: pa.Array) -> None:
+        self._hash.update(np.asarray(column.is_valid().to_numpy(zero_copy_only=False), bool).tobytes())
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            values = column.fill_null(False if pa.types.is_boolean(column.type) else 0).to_numpy(zero_copy_only=False)
+            self._hash.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+        else:
+            self.text(*column.to_pylist())
+
+    def hex(self) -> str:
+        return "sha256:" + self._hash.hexdigest()

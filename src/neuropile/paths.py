@@ -1,0 +1,104 @@
+"""Names and files on disk: safe names, digests, and writes that appear whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]+")
+
+
+def safe_name(name: str) -> str:
+    """`name` as a file name any system takes: runs of other characters become one underscore.
+
+    >>> safe_name("sub 1/ses:2")
+    'sub_1_ses_2'
+    """
+    return _UNSAFE.sub("_", name)[:150].strip("._") or "unnamed"
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in lower-case hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, made where there is none, while the block runs; other processes wait for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder under `parent`, held by a lock while in use and removed afterwards, whatever happened.
+
+    What killed processes left there is removed too: their locks went with them.
+    """
+    lock_path, lock = _take_new_lock(parent)
+    try:
+        for left in parent.iterdir():
+            if left.stem != lock_path.stem:
+                _remove_if_abandoned(left.with_suffix(".lock"))
+        folder = lock_path.with_suffix("")
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(lock_path.with_suffix(""), ignore_errors=True)
+        lock_path.unlink(missing_ok=True)
+        os.close(lock)
+        with suppress(OSError):  # not empty: another builder is at work there
+            parent.rmdir()
+
+
+def _take_new_lock(parent: Path) -> tuple[Path, int]:
+    while True:
+        parent.mkdir(parents=True, exist_ok=True)
+        path = parent / f"{uuid.uuid4().hex[:12]}.lock"
+        try:
+            lock = os.open(path, os.O_CREAT | os.O_RDWR)
+        except FileNotFoundError:  # another builder finished and removed the empty parent just now
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), os.stat(path)):  # else another builder took it for abandoned before it was locked
+                return path, lock
+        os.close(lock)
+
+
+def _remove_if_abandoned(lock_path: Path) -> None:
+    try:
+        lock = os.open(lock_path, os.O_CREAT | os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # its builder lives
+    else:
+        shutil.rmtree(lock_path.with_suffix(""), ignore_errors=True)
+        lock_path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)

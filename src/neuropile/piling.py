@@ -1,0 +1,191 @@
+"""Making a pile: which units of which sessions, cut into which segments, in which split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from neuropile import splits
+from neuropile.binning import as_ticks_per_bin, as_width
+from neuropile.errors import BinWidthError, PileError
+from neuropile.pile import SEGMENT_SCHEMA, Pile, StoreSource
+from neuropile.session import Session
+from neuropile.spans import stretches
+from neuropile.store import QUALITY_RULES, Store
+
+SPLIT_BY = ("recording", "subject", "dataset", "segment")
+GAPS = ("cut", "keep")
+
+
+def make_pile(
+    stores: Store | Sequence[Store],
+    *,
+    bin_width: float | str | Fraction = 0.02,
+    max_tokens: int = 10_000_000,
+    val: float = 0.0,
+    test: float = 0.01,
+    split_by: str = "recording",
+    seed: int = 0,
+    where: str | None = None,
+    quality: str = "not-noise",
+    gaps: str = "cut",
+    strict: bool = False,
+) -> Pile:
+    """List the segments of all sessions of some stores; no spike is read.
+
+    Parameters
+    ----------
+    bin_width : seconds, or text such as "1/60"; sessions whose clock cannot make it are left out and listed
+    max_tokens : the most tokens (unit x bin) of a segment; the rounding may exceed it by n_units - 1
+    val, test : shares of the ids that go to these splits, by a hash of the id and `seed`
+    split_by : "recording", "subject" (its recording where no subject is known), "dataset" or "segment"
+    where : an SQL condition on columns of units and sessions, as in `Store.sql`; a session's own n_spikes is `session_n_spikes`
+    quality : "good", "not-noise" (unknown counts as not noise) or "all"
+    gaps : "cut" ends a segment at a session-wide unobserved second, "keep" never does
+    strict : raise where a session would be left out for its clock
+
+    Raises
+    ------
+    PileError : an option is not understood, nothing is left, or a session has more units than `max_tokens`
+    """
+    for value, known, name in ((quality, tuple(QUALITY_RULES), "quality"), (split_by, SPLIT_BY, "split_by"), (gaps, GAPS, "gaps")):
+        if value not in known:
+            raise PileError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+    if max_tokens < 1:
+        raise PileError(f"max_tokens is {max_tokens}; it must be positive")
+    splits.check_shares(val, test)
+    width = as_width(bin_width)
+    made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict)
+    for store in [stores] if isinstance(stores, Store) else stores:
+        made.add(store, where, quality)
+    if not made.rows:
+        raise PileError(f"nothing to pile: no session has a unit that passes (quality {quality!r}, where {where!r}); left out: {made.left_out}")
+    meta = {
+        "bin_width": str(width),
+        "max_tokens": max_tokens,
+        "val": val,
+        "test": test,
+        "split_by": split_by,
+        "seed": seed,
+        "where": where,
+        "quality": quality,
+        "gaps": gaps,
+        "left_out": made.left_out,
+        "warnings": splits.empty_split_hints(made.keys, seed, val, test),
+    }
+    return Pile(pa.Table.from_pylist(made.rows, schema=SEGMENT_SCHEMA), StoreSource(made.selections), meta)
+
+
+@dataclass
+class _Making:
+    """The rows of a pile as they are gathered."""
+
+    width: Fraction
+    max_tokens: int
+    split_by: str
+    seed: int
+    val: float
+    test: float
+    gaps: str
+    strict: bool
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    selections: dict[int, np.ndarray] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    left_out: dict[str, Any] = field(
+        default_factory=lambda: {
+            "units_by_quality": 0,
+            "units_by_where": 0,
+            "sessions_without_units": [],
+            "sessions_by_bin_width": [],
+            "sessions_unobserved": [],
+        }
+    )
+
+    def add(self, store: Store, where: str | None, quality: str) -> None:
+        chosen = store.select(where, quality)
+        self.left_out["units_by_quality"] += chosen.n_left_by_quality
+        self.left_out["units_by_where"] += chosen.n_left_by_where
+        for key in store:
+            if key in self.seen:
+                raise PileError(f"session {key} is in more than one of the stores; a pile takes it once: leave one out or build it as another dataset")
+            self.seen.add(key)
+            units = chosen.units.get(key)
+            if units is None:
+                self.left_out["sessions_without_units"].append(key)
+                continue
+            session = store[key]
+            try:
+                per_bin = as_ticks_per_bin(self.width, session.ticks_per_s)
+            except BinWidthError as e:
+                if self.strict:
+                    raise PileError(f"{key}: {e}") from None
+                self.left_out["sessions_by_bin_width"].append(key)
+                continue
+            self._add_session(store, session, units, per_bin)
+
+    def _add_session(self, store: Store, session: Session, units: np.ndarray, per_bin: int) -> None:
+        if len(units) > self.max_tokens:
+            raise PileError(f"{session.key}: {len(units)} units are more than max_tokens={self.max_tokens}; raise max_tokens or select fewer units with where")
+        max_gap = session.ticks_per_s if self.gaps == "cut" else None
+        pieces = cut(stretches(session.observed.of_any(units), per_bin, max_gap), len(units), self.max_tokens)
+        if not pieces:
+            self.left_out["sessions_unobserved"].append(session.key)
+            return
+        selection = -1
+        if len(units) < session.n_units:
+            selection = len(self.selections)
+            self.selections[selection] = units
+        for k, (first, stop) in enumerate(pieces):
+            segment_id = f"segment_{k}"
+            key = {
+                "recording": session.recording_id,
+                "subject": session.subject_id or session.recording_id,
+                "dataset": session.dataset,
+                "segment": f"{session.recording_id}/{segment_id}",
+            }[self.split_by]
+            self.keys.append(key)
+            self.rows.append(
+                {
+                    "segment_id": segment_id,
+                    "store": str(store.root.resolve()),
+                    "dataset": session.dataset,
+                    "session_id": session.session_id,
+                    "recording_id": session.recording_id,
+                    "subject_id": session.subject_id,
+                    "quantity": session.quantity,
+                    "first_bin": first,
+                    "n_bins": stop - first,
+                    "bin_num": self.width.numerator,
+                    "bin_den": self.width.denominator,
+                    "n_units": len(units),
+                    "selection_id": selection,
+                    "order_id": -1,
+                    "split": splits.split_of(key, self.seed, self.val, self.test),
+                    "weight": 1.0,
+                    "session_digest": session.record["content_digest"],
+                }
+            )
+
+
+def cut(runs: np.ndarray, n_units: int, max_tokens: int) -> list[tuple[int, int]]:
+    """Cut stretches of bins into pieces of at most about `max_tokens` tokens.
+
+    runs : (stretch, 2) half-open bins. Each stretch gives k = ceil(tokens / max_tokens) pieces of ceil(bins / k) bins;
+    a last piece with nothing left is dropped.
+
+    >>> cut(np.array([[0, 10], [20, 22]]), n_units=3, max_tokens=12)
+    [(0, 4), (4, 8), (8, 10), (20, 22)]
+    """
+    pieces = []
+    for first, stop in runs.tolist():
+        n = stop - first
+        k = -(-n * n_units // max_tokens)
+        width = -(-n // k)
+        pieces += [(first + i * width, min(first + (i + 1) * width, stop)) for i in range(k) if i * width < n]
+    return pieces

@@ -1,0 +1,244 @@
+"""Published rows as values: a segment to and from its Parquet row, sparse (gap bytes) or dense (lists of counts)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neuropile import kernels
+from neuropile.errors import CountOverflow, PileError
+
+LAYOUTS = ("sparse", "dense")
+MARKER = "pile.json"
+MARKER_KIND = "neuropile published pile"
+DATA_FOLDER = "data"
+SEGMENTS_FILE = "segments.parquet"
+SPARSE_ROWS_PER_GROUP = 32
+#: A dense row group holds at most this many counts (bytes before compression), or one row.
+DENSE_BYTES_PER_GROUP = 64_000_000
+
+_RUN = pa.struct([pa.field("unit", pa.int32()), pa.field("start_bin", pa.int64()), pa.field("stop_bin", pa.int64())])
+FACTS = pa.schema(
+    [
+        pa.field("source_dataset", pa.string()),
+        pa.field("species", pa.string()),
+        pa.field("quantity", pa.string()),
+        pa.field("subject_id", pa.string()),
+        pa.field("session_id", pa.string()),
+        pa.field("recording_id", pa.string()),
+        pa.field("segment_id", pa.string()),
+        pa.field("start_s", pa.float64()),
+        pa.field("bin_width_s", pa.float64()),
+        pa.field("n_units", pa.int32()),
+        pa.field("n_bins", pa.int64()),
+    ]
+)
+_LISTS = [pa.field("unit_ids", pa.list_(pa.string())), pa.field("regions", pa.list_(pa.string())), pa.field("observed", pa.list_(_RUN))]
+_ORDER = pa.field("order", pa.list_(pa.int32()))
+SPARSE_SCHEMA = pa.schema([*FACTS, *_LISTS, pa.field("gaps", pa.list_(pa.binary())), _ORDER])
+DENSE_SCHEMA = pa.schema(
+    [
+        pa.field("spike_counts", pa.list_(pa.list_(pa.uint8()))),
+        *(pa.field(n, pa.string()) for n in ("subject_id", "session_id", "segment_id", "source_dataset")),
+    ]
+)
+#: What a dense folder keeps beside its rows: everything of the sparse rows but the events.
+SEGMENTS_SCHEMA = pa.schema([*FACTS, *_LISTS, pa.field("split", pa.string())])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One segment, ready to be published; its units in the pile's own order.
+
+    facts : the scalar columns by name
+    unit_ids, regions : (unit,); observed : (run, 3) int64, unit (-1 all), first bin, bin after the last
+    offsets, bins : unit u's events lie in bins[offsets[u]:offsets[u + 1]], ascending, from 0
+    stored_order : (unit,) the order its units are stored in; rows of equal rate beside each other compress best
+    """
+
+    facts: Mapping[str, Any]
+    unit_ids: Sequence[str]
+    regions: Sequence[str | None]
+    observed: np.ndarray
+    offsets: np.ndarray
+    bins: np.ndarray
+    stored_order: np.ndarray
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.facts["n_units"]) * int(self.facts["n_bins"])
+
+
+def sparse_table(rows: Sequence[Row]) -> pa.Table:
+    """Rows as gap bytes: see `kernels.write_gaps` for what a byte means."""
+    columns: dict[str, Any] = {f.name: pa.array([r.facts[f.name] for r in rows], f.type) for f in FACTS}
+    columns["unit_ids"] = pa.array([[r.unit_ids[u] for u in r.stored_order] for r in rows], pa.list_(pa.string()))
+    columns["regions"] = pa.array([[r.regions[u] for u in r.stored_order] for r in rows], pa.list_(pa.string()))
+    columns["observed"] = _observed_column([_renumbered(r) for r in rows])
+    columns["gaps"] = pa.concat_arrays([_gaps(r) for r in rows]) if rows else pa.array([], pa.list_(pa.binary()))
+    columns["order"] = pa.array([np.argsort(r.stored_order).astype(np.int32) for r in rows], pa.list_(pa.int32()))
+    return pa.table([columns[f.name] for f in SPARSE_SCHEMA], schema=SPARSE_SCHEMA)
+
+
+def _gaps(row: Row) -> pa.Array:
+    """One list of byte strings, a unit each, in stored order."""
+    lengths = np.diff(row.offsets)[row.stored_order]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    parts = [row.bins[row.offsets[u] : row.offsets[u + 1]] for u in row.stored_order]
+    bins = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    data = np.empty(kernels.gaps_length(bins, offsets), np.uint8)
+    ends = np.empty(len(offsets), np.int32)
+    kernels.write_gaps(bins, offsets, data, ends)
+    items = pa.Array.from_buffers(pa.binary(), len(parts), [None, pa.py_buffer(ends), pa.py_buffer(data)])
+    return pa.ListArray.from_arrays(pa.array([0, len(parts)], pa.int32()), items)
+
+
+def _renumbered(row: Row) -> np.ndarray:
+    """The observed runs with units numbered as stored."""
+    place = np.argsort(row.stored_order)
+    unit = row.observed[:, 0]
+    return np.column_stack([np.where(unit < 0, -1, place[np.maximum(unit, 0)] if len(place) else -1), row.observed[:, 1:]])
+
+
+def _observed_column(runs: Sequence[np.ndarray]) -> pa.Array:
+    flat = np.concatenate(runs) if runs else np.empty((0, 3), np.int64)
+    structs = pa.StructArray.from_arrays([pa.array(flat[:, 0], pa.int32()), pa.array(flat[:, 1]), pa.array(flat[:, 2])], fields=list(_RUN))
+    return pa.ListArray.from_arrays(pa.array(np.cumsum([0] + [len(r) for r in runs]), pa.int32()), structs)
+
+
+def dense_table(rows: Sequence[Row]) -> pa.Table:
+    """Rows as nested lists of uint8, for code that expects the five columns of existing corpora.
+
+    Raises
+    ------
+    CountOverflow : a bin holds more than 255 events; the message names session, unit and bin
+    """
+    columns: dict[str, Any] = {n: pa.array([r.facts[n] for r in rows], pa.string()) for n in DENSE_SCHEMA.names[1:]}
+    columns["spike_counts"] = pa.concat_arrays([_dense(r) for r in rows]) if rows else pa.array([], DENSE_SCHEMA.field(0).type)
+    return pa.table([columns[f.name] for f in DENSE_SCHEMA], schema=DENSE_SCHEMA)
+
+
+def _dense(row: Row) -> pa.Array:
+    n_units, n_bins = int(row.facts["n_units"]), int(row.facts["n_bins"])
+    unit = np.repeat(np.arange(n_units), np.diff(row.offsets))
+    counts = np.bincount(unit * n_bins + row.bins, minlength=n_units * n_bins)
+    if counts.size and counts.max() > 255:
+        u, k = divmod(int(counts.argmax()), n_bins)
+        raise CountOverflow(
+            f"{row.facts['session_id']}: unit {row.unit_ids[u]} fires {counts.max()} times in bin {k} of {row.facts['segment_id']}, "
+            "more than uint8 holds; publish the sparse layout or a narrower bin_width"
+        )
+    inner = pa.ListArray.from_arrays(pa.array(np.arange(n_units + 1) * n_bins, pa.int32()), pa.array(counts.astype(np.uint8)))
+    return pa.ListArray.from_arrays(pa.array([0, n_units], pa.int32()), inner)
+
+
+def segments_table(rows: Sequence[Row], split: str) -> pa.Table:
+    """What a dense folder keeps of its rows beside the counts."""
+    columns: list[Any] = [pa.array([r.facts[f.name] for r in rows], f.type) for f in FACTS]
+    columns += [pa.array([list(r.unit_ids) for r in rows], pa.list_(pa.string())), pa.array([list(r.regions) for r in rows], pa.list_(pa.string()))]
+    columns += [_observed_column([r.observed for r in rows]), pa.array([split] * len(rows))]
+    return pa.table(columns, schema=SEGMENTS_SCHEMA)
+
+
+class PublishedRows:
+    """The rows of a published folder, read a row group at a time."""
+
+    def __init__(self, root: Path, marker: Mapping[str, Any]) -> None:
+        self.root = root
+        self.layout = str(marker["layout"])
+        if self.layout not in LAYOUTS:
+            raise PileError(f"{root} is published in the layout {self.layout!r}, which this version does not know; upgrade neuropile")
+        self._files = [(split, root / name) for split, names in marker["splits"].items() for name in names]
+        self._opened: dict[int, pq.ParquetFile] = {}
+        #: Of each row: its file, its row group there and its place in the group.
+        self._places: list[tuple[int, int, int]] = []
+        for i in range(len(self._files)):
+            meta = self._open(i).metadata
+            self._places += [(i, g, r) for g in range(meta.num_row_groups) for r in range(meta.row_group(g).num_rows)]
+        self._group = lru_cache(maxsize=4)(self._read_group)
+
+    def _open(self, file: int) -> pq.ParquetFile:
+        if file not in self._opened:
+            path = self._files[file][1]
+            try:
+                self._opened[file] = pq.ParquetFile(path, memory_map=True)
+            except (OSError, pa.ArrowInvalid) as e:
+                raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
+        return self._opened[file]
+
+    @cached_property
+    def facts(self) -> pa.Table:
+        """The scalar columns and the split of every row."""
+        if self.layout == "dense":
+            return self._segments.select([*FACTS.names, "split"])
+        tables = [self._open(i).read(columns=FACTS.names) for i in range(len(self._files))]
+        splits = [split for (split, _), t in zip(self._files, tables, strict=True) for _ in range(t.num_rows)]
+        return pa.concat_tables([FACTS.empty_table(), *tables]).append_column("split", pa.array(splits, pa.string()))
+
+    @cached_property
+    def _segments(self) -> pa.Table:
+        return pq.read_table(self.root / SEGMENTS_FILE)
+
+    def table(self, name: str) -> pa.Table:
+        """The table of `units` or `sessions` that was published beside the rows."""
+        try:
+            return pq.read_table(self.root / f"{name}.parquet")
+        except (OSError, pa.ArrowInvalid) as e:
+            raise PileError(f"{self.root / name}.parquet cannot be read ({e}); publish the pile again or fetch the file") from None
+
+    def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:
+        try:
+            return self._open(file).read_row_group(group, columns=list(columns), use_threads=False).combine_chunks()
+        except (OSError, pa.ArrowInvalid) as e:
+            raise PileError(f"{self._files[file][1]} is damaged ({e}); publish the pile again or fetch the file") from None
+
+    def _row(self, row: int, column: str) -> pa.Scalar:
+        file, group, place = self._places[row]
+        return self._group(file, group, (column,)).column(0)[place]
+
+    def _order(self, row: int) -> np.ndarray:
+        """Where each of the pile's units is stored."""
+        return np.asarray(self._row(row, "order").values, np.int64)
+
+    def unit_values(self, row: int, column: str) -> list[Any]:
+        """`unit_ids` or `regions` of a row, in the pile's own order."""
+        if self.layout == "dense":
+            return self._segments.column(column)[row].as_py()
+        stored = self._row(row, column).as_py()
+        return [stored[i] for i in self._order(row)]
+
+    def observed(self, row: int) -> np.ndarray:
+        """The observed runs of a row, (run, 3): unit in the pile's own order or -1, first bin, bin after the last."""
+        scalar = self._segments.column("observed")[row] if self.layout == "dense" else self._row(row, "observed")
+        runs = np.array([(r["unit"], r["start_bin"], r["stop_bin"]) for r in scalar.as_py()], np.int64).reshape(-1, 3)
+        if self.layout == "sparse" and len(runs):
+            own = np.argsort(self._order(row))
+            runs[:, 0] = np.where(runs[:, 0] < 0, -1, own[np.maximum(runs[:, 0], 0)])
+            runs = runs[np.lexsort((runs[:, 1], runs[:, 0]))]
+        return runs
+
+    def counts_into(self, row: int, out: np.ndarray) -> None:
+        """Fill (unit, bin) counts in the pile's own order; raises CountOverflow where a count does not fit."""
+        if self.layout == "dense":
+            lists = self._row(row, "spike_counts").values
+            out[...] = lists.flatten().to_numpy().reshape(out.shape)
+            return
+        file, group, place = self._places[row]
+        lists = self._group(file, group, ("gaps",)).column(0).chunk(0)
+        first, stop = lists.offsets[place].as_py(), lists.offsets[place + 1].as_py()
+        items = lists.values
+        offsets = np.frombuffer(items.buffers()[1], np.int32)[items.offset :][first : stop + 1]
+        data = np.frombuffer(items.buffers()[2], np.uint8) if items.buffers()[2] else np.empty(0, np.uint8)
+        out[...] = 0
+        bad = kernels.read_gaps(data, offsets, np.argsort(self._order(row)), out.shape[1], out)
+        if bad >= 0:
+            raise PileError(f"{self._files[file][1]}: the gaps of row {row}, unit {bad} run past its {out.shape[1]} bins; publish the pile again")
+        if bad < -1:
+            raise CountOverflow(f"row {row}, unit {-2 - bad}: more than {np.iinfo(out.dtype).max} events in one bin; ask for a wider dtype")

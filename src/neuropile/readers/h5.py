@@ -1,0 +1,134 @@
+"""HDF5 for the readers: files opened with a clear error, and only what lies inside the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from neuropile.errors import UnreadableFile
+
+#: What h5py, numpy and Arrow raise from the depths of a damaged file.
+_READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError)
+#: How many soft links may lead to one another before they are taken for a circle.
+_MAX_LINKS = 8
+
+
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file opened for reading, or UnreadableFile saying what is wrong with it."""
+    if not path.is_file():
+        raise UnreadableFile(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise UnreadableFile(f"{path}: the file is empty (0 bytes); fetch it again")
+    try:
+        return h5py.File(path, "r")
+    except OSError as e:
+        raise UnreadableFile(f"{path}: not a readable HDF5 file ({_reason(e)}); fetch it again, or check its format") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A file that stays open when the block ends well; when it fails the file is closed, and the error made clear."""
+    file = open_file(path)
+    try:
+        try:
+            yield file
+        except UnreadableFile as e:
+            raise e if str(path) in str(e) else UnreadableFile(f"{path}: {e}") from None
+        except _READ_ERRORS as e:
+            raise UnreadableFile(f"{path}: damaged, or not as its format says ({type(e).__name__}: {_reason(e)}); fetch it again") from e
+    except BaseException:
+        file.close()
+        raise
+
+
+def _reason(error: Exception) -> str:
+    """HDF5's own words: the last parenthesis of the first line."""
+    text = (str(error).splitlines() or ["no reason given"])[0]
+    return text[text.rfind("(") + 1 :].rstrip(")") if "(" in text else text
+
+
+def text(value: Any) -> str:
+    """Text from whatever HDF5 holds text as: bytes or str, scalar or an array of one; nothing is an empty text."""
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size else ""
+    if isinstance(value, h5py.Empty):
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def kind(obj: Any) -> str:
+    """The NWB type of an object, or an empty text."""
+    return text(obj.attrs["neurodata_type"]) if "neurodata_type" in obj.attrs else ""
+
+
+def member(group: h5py.Group, path: str) -> Any:
+    """What lies at a path below a group, or None: absent, dangling, or outside the file (links out are never followed).
+
+    Raises
+    ------
+    UnreadableFile : something is there, and it is damaged
+    """
+    return _walk(group, path, _MAX_LINKS)
+
+
+def _walk(group: h5py.Group, path: str, hops: int) -> Any:
+    found: Any = group.file["/"] if path.startswith("/") else group
+    for part in [p for p in path.split("/") if p not in ("", ".")]:
+        link = _link(found, part)
+        if link == h5py.h5l.TYPE_HARD:
+            found = _open(found, part)
+        elif link == h5py.h5l.TYPE_SOFT and hops:
+            found = _walk(found, found.id.links.get_val(part.encode()).decode("utf-8", "replace"), hops - 1)
+        else:
+            return None
+    return found if is_inside(found) else None
+
+
+def _link(group: Any, name: str) -> int | None:
+    """The kind of link a name is in a group; h5py's own look-ups would open the files that links point to."""
+    if not isinstance(group, h5py.Group) or not group.id.links.exists(name.encode()):
+        return None
+    return int(group.id.links.get_info(name.encode()).type)
+
+
+def _open(group: h5py.Group, name: str) -> Any:
+    try:
+        return group[name]
+    except (KeyError, OSError, RuntimeError, ValueError) as e:
+        raise UnreadableFile(f"{group.file.filename}: {group.name.rstrip('/')}/{name} is damaged ({_reason(e)}); fetch the file again") from None
+
+
+def is_inside(obj: Any) -> bool:
+    """Whether an object's values lie in its own file: not in raw files beside it, not borrowed from other HDF5 files."""
+    if not isinstance(obj, h5py.Dataset):
+        return True
+    return not obj.external and not (obj.is_virtual and any(s.file_name not in (".", obj.file.filename) for s in obj.virtual_sources()))
+
+
+def members(group: h5py.Group) -> Iterator[tuple[str, Any]]:
+    """The members of a group that lie in its own file, by name."""
+    for name in sorted(group):
+        found = member(group, name)
+        if found is not None:
+            yield name, found
+
+
+def links_out(group: h5py.Group) -> list[str]:
+    """The members of a group that lie in other files, for messages."""
+    found = {n: _link(group, n) for n in sorted(group)}
+    out = [n for n, link in found.items() if link == h5py.h5l.TYPE_EXTERNAL or (link == h5py.h5l.TYPE_HARD and member(group, n) is None)]
+    return [f"{group.name.rstrip('/')}/{n}" for n in out]
+
+
+def target(file: h5py.File, reference: Any) -> Any:
+    """What an object reference points to, or None: null, dangling, or with values outside the file."""
+    try:
+        found = file[reference] if reference else None
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return None
+    return found if is_inside(found) else None

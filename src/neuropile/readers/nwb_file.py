@@ -1,0 +1,135 @@
+"""One NWB file into a Recording: units, intervals, signals and what the file says of itself, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+
+from neuropile.errors import NoEvents, UnreadableFile
+from neuropile.paths import safe_name
+from neuropile.readers import h5, nwb, nwb_intervals, nwb_signals, nwb_units, tables
+from neuropile.types import Recording, Signal, Spans, Subject, Trains
+
+_ROOT_TEXTS = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
+_GENERAL_TEXTS = ("session_id", "lab", "institution", "experimenter", "experiment_description", "related_publications", "keywords")
+
+
+def read(path: Path, options: nwb.NwbUnits) -> Recording:
+    """See NwbUnits.__call__."""
+    with h5.opened(path) as file:
+        return _read(file, path, options)
+
+
+def _read(file: h5py.File, path: Path, options: nwb.NwbUnits) -> Recording:
+    if "nwb_version" not in file.attrs and h5.kind(file) != "NWBFile":
+        raise UnreadableFile(f"{path}: an HDF5 file, but not NWB (no nwb_version attribute)")
+    intervals, not_columns = nwb_intervals.find(file)
+    signals, not_signals = nwb_signals.find(file)
+    found, without = nwb_units.find(file)
+    holds = _holdings(intervals, signals, [*without, *not_signals, *_elsewhere(file)])
+    if not found:
+        raise NoEvents(f"{path}: sought spike_times in /units and processing/*/units, found none; the file holds {holds}")
+    notes = [f"left out, not table columns: {', '.join(not_columns)}"] if not_columns else []
+    if not_signals:
+        notes.append(f"series left out: {', '.join(not_signals)}")
+    parts = [nwb_units.Units(file, group, options) for group in found]
+    units = _unique_ids(tables.join([p.table for p in parts]), notes)
+    observed, span_source = _observed(file, parts)
+    if len(parts) == 1:
+        signals |= {n if n not in signals else f"units_{n}": s for n, s in parts[0].waveforms().items()}
+    return Recording(
+        session_id=safe_name(path.stem),
+        units=units,
+        trains=Trains(units.num_rows, _Chained(parts)),
+        subject=_subject(file),
+        intervals=intervals,
+        signals=signals,
+        observed=observed,
+        invalid=nwb_intervals.invalid(file, intervals.get("invalid"), _probes(units)),
+        span_source=span_source,
+        source=_metadata(file),
+        notes=(*notes, *(n for p in parts for n in p.notes)),
+        holds=holds,
+        close=file.close,
+    )
+
+
+class _Chained:
+    """Spike times by row over several units tables laid end to end."""
+
+    def __init__(self, parts: list[nwb_units.Units]) -> None:
+        self._where = [(p, i) for p in parts for i in range(p.n_units)]
+
+    def __call__(self, unit: int) -> np.ndarray:
+        part, i = self._where[unit]
+        return part.times(i)
+
+
+def _probes(units: pa.Table) -> list[str | None]:
+    return units.column("probe").to_pylist() if "probe" in units.column_names else [None] * units.num_rows
+
+
+def _unique_ids(units: pa.Table, notes: list[str]) -> pa.Table:
+    """Unit ids made unique: qualified by probe, and where that does not part them by row."""
+    ids = units.column("unit_id").to_pylist()
+    if len(set(ids)) == len(ids):
+        return units
+    qualified = [f"{p}:{i}" if p is not None else i for p, i in zip(_probes(units), ids, strict=True)]
+    how = "probe"
+    if len(set(qualified)) < len(ids):
+        qualified = [f"{i}:{row}" for row, i in enumerate(ids)]
+        how = "row"
+    notes.append(f"{len(ids) - len(set(ids))} unit ids stood twice; all ids are qualified by {how}")
+    return units.set_column(units.schema.get_field_index("unit_id"), "unit_id", pa.array(qualified, pa.string()))
+
+
+def _observed(file: h5py.File, parts: list[nwb_units.Units]) -> tuple[Spans | None, str]:
+    own = [p.observed() for p in parts]
+    if all(s is not None for s in own):
+        shifts = np.cumsum([0] + [p.n_units for p in parts[:-1]])
+        found = [(s.unit + shift, s.start_s, s.stop_s) for s, shift in zip(own, shifts, strict=True) if s is not None]
+        unit, start, stop = (np.concatenate(a) for a in zip(*found, strict=True))
+        return Spans(unit.astype(np.int32), start, stop), "obs_intervals"
+    spans = nwb_signals.voltage_spans(file)
+    return (spans, "acquisition times") if spans is not None else (None, "spikes")
+
+
+def _subject(file: h5py.File) -> Subject:
+    group = h5.member(file, "general/subject")
+    if not isinstance(group, h5py.Group):
+        return Subject()
+    return Subject(**{name: _text_or_none(group, name) for name in ("subject_id", "species", "sex", "age", "genotype")})
+
+
+def _text_or_none(group: h5py.Group, name: str) -> str | None:
+    dataset = h5.member(group, name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        return None
+    return ", ".join(h5.text(v).strip() for v in np.atleast_1d(dataset[()])) or None
+
+
+def _metadata(file: h5py.File) -> dict[str, Any]:
+    """What the file says of itself."""
+    found = {f"src_{n}": _text_or_none(file, n) for n in _ROOT_TEXTS}
+    general = h5.member(file, "general")
+    if isinstance(general, h5py.Group):
+        found |= {f"src_{n}": _text_or_none(general, n) for n in _GENERAL_TEXTS}
+    found["src_nwb_version"] = h5.text(file.attrs.get("nwb_version", ""))
+    return {k: v for k, v in found.items() if v}
+
+
+def _elsewhere(file: h5py.File) -> list[str]:
+    """What lies in other files: told, never followed."""
+    groups = [file["/"], h5.member(file, "units"), h5.member(file, "processing")]
+    groups += [m for _, m in h5.members(groups[2])] if isinstance(groups[2], h5py.Group) else []
+    return [f"{name} (in another file, not followed)" for g in groups if isinstance(g, h5py.Group) for name in h5.links_out(g)]
+
+
+def _holdings(intervals: dict[str, pa.Table], signals: dict[str, Signal], others: list[str]) -> str:
+    parts = [f"{name} ({t.num_rows} rows)" for name, t in intervals.items()]
+    parts += [f"signal {name} {tuple(s.data.shape)}" for name, s in signals.items()]
+    return ", ".join(parts + others) or "no intervals and no signals"

@@ -1,0 +1,100 @@
+"""NWB's tables of time intervals: trials, epochs and the like, and the invalid times among them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+
+from neuropile.paths import safe_name
+from neuropile.readers import h5, nwb, nwb_units, tables
+from neuropile.types import ALL_UNITS, Spans
+
+_RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
+#: Beyond any recording: what invalid times without an end are cut to, in seconds.
+_FOREVER = 1e12
+
+
+def find(file: h5py.File) -> tuple[dict[str, pa.Table], list[str]]:
+    """Every table of time intervals under its own name, and what did not fit one."""
+    top = h5.member(file, "intervals")
+    groups = list(h5.members(top)) if isinstance(top, h5py.Group) else []
+    groups += [(name, h5.member(file, name)) for name in ("trials", "epochs")]
+    groups += [(g.name.rsplit("/", 1)[-1], g) for g in nwb_units.processing_groups(file) if h5.kind(g) == "TimeIntervals"]
+    found: dict[str, pa.Table] = {}
+    left_out: list[str] = []
+    for name, group in groups:
+        if not isinstance(group, h5py.Group) or not isinstance(h5.member(group, "start_time"), h5py.Dataset):
+            continue
+        table, columns = tables.read(group)
+        left_out += [f"{group.name}/{c}" for c in columns]
+        if tables.is_number(table, "start_time"):
+            key = _free(_RENAMED.get(name, safe_name(name)), group, found)
+            found[key] = _canonical(table, nwb.TRIAL_COLUMNS if key == "trials" else {})
+        else:
+            left_out.append(f"{group.name} (its start_time is not one number a row)")
+    return found, left_out
+
+
+def _free(key: str, group: h5py.Group, taken: dict[str, pa.Table]) -> str:
+    """A name no other table has: the plain one, else the path, else the path with a number."""
+    path = safe_name(group.name.strip("/").replace("/", "_"))
+    names = [key, path, *(f"{path}_{i}" for i in range(2, len(taken) + 3))]
+    return next(n for n in names if n not in taken)
+
+
+def _canonical(table: pa.Table, sources: dict[str, tuple[str, ...]]) -> pa.Table:
+    """Our columns first: those whose source holds what they mean; every source column is kept beside them."""
+    columns = {"start_s": table.column("start_time")}
+    if tables.is_number(table, "stop_time"):
+        columns["stop_s"] = table.column("stop_time")
+    for canonical, names in sources.items():
+        fits = _is_truth if canonical == "correct" else tables.is_number
+        source = next((n for n in names if fits(table, n)), None)
+        if source is not None:
+            columns[canonical] = table.column(source)
+    kept = [c for c in table.column_names if c not in ("start_time", "stop_time") or (c == "stop_time" and "stop_s" not in columns)]
+    return pa.table(columns | {f"src_{c}": table.column(c) for c in kept})
+
+
+def _is_truth(table: pa.Table, name: str) -> bool:
+    if name not in table.column_names:
+        return False
+    kind = table.schema.field(name).type
+    return pa.types.is_boolean(kind) or pa.types.is_integer(kind)
+
+
+def invalid(file: h5py.File, table: pa.Table | None, probe_of_unit: list[str | None]) -> Spans | None:
+    """Invalid times that touch the spikes: all units', or those of the probes their tags name."""
+    probes = _probes(file) | {p for p in probe_of_unit if p is not None}
+    found: list[tuple[int, float, float]] = []
+    for row in table.to_pylist() if table is not None else ():
+        start, stop = row["start_s"], row.get("stop_s")
+        tags = _tags(row.get("src_tags"))
+        elsewhere = bool(tags) and all(any(word in t.lower() for word in nwb.NOT_NEURAL) for t in tags)
+        if elsewhere or start is None or stop is None or not start <= stop:
+            continue
+        named = {p for p in probes if any(_mentions(t, p) for t in tags)}
+        units = [u for u, p in enumerate(probe_of_unit) if p in named] if named else [ALL_UNITS]
+        found += [(u, max(start, -_FOREVER), min(stop, _FOREVER)) for u in units]
+    if not found:
+        return None
+    unit, start_s, stop_s = zip(*found, strict=True)
+    return Spans(np.array(unit, np.int32), np.array(start_s, np.float64), np.array(stop_s, np.float64))
+
+
+def _tags(value: Any) -> list[str]:
+    return [str(t) for t in (value if isinstance(value, list) else [value]) if t not in (None, "")]
+
+
+def _mentions(tag: str, probe: str) -> bool:
+    """Whether a tag names a probe: as a word of its own, so that probe "A" is not in "all_probes"."""
+    return re.search(rf"(?<![^\W_]){re.escape(probe)}(?![^\W_])", tag, re.IGNORECASE) is not None
+
+
+def _probes(file: h5py.File) -> set[str]:
+    group = h5.member(file, "general/extracellular_ephys")
+    return {n for n, child in h5.members(group) if h5.kind(child) == "ElectrodeGroup"} if isinstance(group, h5py.Group) else set()

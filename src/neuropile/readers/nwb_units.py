@@ -1,0 +1,212 @@
+"""NWB's tables of units: where they lie, each unit's times, and its area, probe, depth and quality by our names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+
+from neuropile.errors import UnreadableFile
+from neuropile.readers import h5, nwb, tables
+from neuropile.types import Signal, Spans
+
+_NOT_COLUMNS = frozenset({"spike_times", "obs_intervals", "waveforms", "waveform_mean", "waveform_sd"})
+_ELECTRODES = "general/extracellular_ephys/electrodes"
+
+
+def find(file: h5py.File) -> tuple[list[h5py.Group], list[str]]:
+    """The tables of units with spike times, /units if it has them, else all under processing; the others, in words."""
+    found: list[h5py.Group] = []
+    without: list[str] = []
+    for group in chain([h5.member(file, "units")], processing_groups(file)):
+        if not isinstance(group, h5py.Group) or not (h5.kind(group) == "Units" or group.name.rsplit("/", 1)[-1] == "units"):
+            continue
+        if isinstance(h5.member(group, "spike_times"), h5py.Dataset):
+            found.append(group)
+            if group.name == "/units":
+                break
+        else:
+            without.append(f"{group.name} ({tables.length(group) or 0} rows, no spike_times)")
+    return found, without
+
+
+def processing_groups(file: h5py.File) -> Iterator[h5py.Group]:
+    """The groups directly inside a processing module, by name."""
+    processing = h5.member(file, "processing")
+    for _, module in h5.members(processing) if isinstance(processing, h5py.Group) else ():
+        if isinstance(module, h5py.Group):
+            yield from (group for _, group in h5.members(module) if isinstance(group, h5py.Group))
+
+
+class Units:
+    """One units table: its columns now, a unit's spike times when asked."""
+
+    def __init__(self, file: h5py.File, group: h5py.Group, options: nwb.NwbUnits) -> None:
+        self.group = group
+        self.notes: list[str] = []
+        self.spike_times = h5.member(group, "spike_times")
+        self.n_units = self._count()
+        self.spike_ends = self._ends()
+        source, left_out = tables.read(group, skip=_NOT_COLUMNS)
+        if left_out:
+            self.notes.append(f"left out of the units, not scalars: {', '.join(left_out)}")
+        self.table = self._canonical(source, _Electrodes(file, group, source, self.n_units), options)
+
+    def _count(self) -> int:
+        index = h5.member(self.group, "spike_times_index")
+        n_rows = tables.length(self.group)
+        return n_rows if n_rows is not None else 1 if index is None else int(index.shape[0])
+
+    def _ends(self) -> np.ndarray:
+        where = f"{self.group.file.filename}: {self.group.name}"
+        times = self.spike_times
+        n_times = 0 if times.shape is None else int(np.prod(times.shape, dtype=np.int64))
+        if n_times and (times.ndim != 1 or times.dtype.kind not in "iuf"):
+            raise UnreadableFile(f"{where}/spike_times holds {times.dtype} of shape {times.shape}: sought one row of numbers")
+        if h5.member(self.group, "spike_times_index") is not None:
+            ends = tables.ends(self.group, "spike_times", self.n_units, n_times)
+        elif self.n_units > 1:
+            raise UnreadableFile(f"{where} has {self.n_units} units but no spike_times_index to part their times")
+        else:
+            ends = np.array([n_times] * self.n_units, np.int64)
+        n_owned = int(ends[-1]) if len(ends) else 0
+        if n_owned < n_times:
+            self.notes.append(f"{n_times - n_owned} of {n_times} values of {self.group.name}/spike_times belong to no unit and were left out")
+        return ends
+
+    def times(self, unit: int) -> np.ndarray:
+        """One unit's spike times in seconds, as stored."""
+        start = int(self.spike_ends[unit - 1]) if unit else 0
+        stop = int(self.spike_ends[unit])
+        return np.asarray(self.spike_times[start:stop]) if stop > start else np.empty(0)
+
+    def observed(self) -> Spans | None:
+        """The units' own observation intervals, where the table has them."""
+        dataset = h5.member(self.group, "obs_intervals")
+        if not isinstance(dataset, h5py.Dataset) or not dataset.shape or not dataset.shape[0]:
+            return None
+        values = np.asarray(dataset[()], np.float64).reshape(-1, 2)
+        ends = tables.ends(self.group, "obs_intervals", self.n_units, len(values))
+        unit = np.repeat(np.arange(self.n_units, dtype=np.int32), np.diff(ends, prepend=0))
+        values = values[: len(unit)]
+        keep: np.ndarray = np.isfinite(values[:, 0] + values[:, 1])
+        if not keep.all():
+            self.notes.append(f"{np.count_nonzero(~keep)} of {len(keep)} observation intervals have no finite start and stop and were left out")
+        return Spans(unit[keep], values[keep, 0], values[keep, 1]) if keep.any() else None
+
+    def waveforms(self) -> dict[str, Signal]:
+        """The waveforms' means and deviations, where they form one array over the units."""
+        found = {}
+        for name in ("waveform_mean", "waveform_sd"):
+            data = h5.member(self.group, name)
+            whole = isinstance(data, h5py.Dataset) and h5.member(self.group, f"{name}_index") is None and data.ndim in (2, 3)
+            if whole and data.shape[0] == self.n_units and data.dtype.kind == "f":
+                found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=h5.text(data.attrs.get("unit", "")))
+        return found
+
+    def _canonical(self, source: pa.Table, electrodes: _Electrodes, options: nwb.NwbUnits) -> pa.Table:
+        for asked in (options.region, options.quality):
+            if asked is not None and asked not in source.column_names:
+                raise UnreadableFile(f"{self.group.file.filename}: no unit column {asked!r}; there are {', '.join(source.column_names) or 'none'}")
+        ids = h5.member(self.group, "id")
+        columns: dict[str, Any] = {
+            "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else ids[()].tolist())], pa.string()),
+            "region": _regions(source, electrodes, options.region),
+            "probe": next((source.column(c) for c in nwb.PROBE_COLUMNS if tables.is_text(source, c)), None) or electrodes.texts("group_name"),
+            "depth_um": _depths(source) or electrodes.numbers(nwb.DEPTH_COLUMNS),
+            **_quality(source, options.quality),
+            **{f"src_{c}": source.column(c) for c in source.column_names},
+        }
+        columns.setdefault("src_electrode_location", electrodes.texts("location"))
+        return pa.table({k: v for k, v in columns.items() if v is not None})
+
+
+def _regions(source: pa.Table, electrodes: _Electrodes, asked: str | None) -> pa.Array | None:
+    """The area of each unit: from the column asked for, else the first that names one, else from its electrodes."""
+    for name in (asked,) if asked else nwb.REGION_COLUMNS:
+        if not asked and not (tables.is_text(source, name) or (name in source.column_names and source.schema.field(name).type == pa.list_(pa.string()))):
+            continue
+        regions = [nwb.region_of_many(v if isinstance(v, list) else [v]) for v in source.column(name).to_pylist()]
+        if any(regions):
+            return pa.array(regions, pa.string())
+    regions = [] if asked else electrodes.regions()
+    return pa.array(regions, pa.string()) if any(regions) else None
+
+
+def _quality(source: pa.Table, asked: str | None) -> dict[str, pa.Array]:
+    for name in (asked,) if asked else nwb.QUALITY_COLUMNS:
+        words = [nwb.quality_of(v) for v in source.column(name).to_pylist()] if name in source.column_names else []
+        if any(words):
+            return {"quality": pa.array(words, pa.string()), "quality_rule": pa.array([f"the file's column {name!r}"] * len(words), pa.string())}
+    return {}
+
+
+def _depths(source: pa.Table) -> pa.Array | None:
+    name = next((c for c in nwb.DEPTH_COLUMNS if tables.is_number(source, c)), None)
+    return None if name is None else pa.array(source.column(name).to_numpy(), pa.float64(), from_pandas=True)
+
+
+class _Electrodes:
+    """The electrodes table, seen from the units: which rows are whose."""
+
+    def __init__(self, file: h5py.File, units: h5py.Group, source: pa.Table, n_units: int) -> None:
+        self.table: h5py.Group | None = h5.member(file, _ELECTRODES)
+        self.rows: list[np.ndarray] = [np.empty(0, np.int64)] * n_units
+        ids = h5.member(self.table, "id") if isinstance(self.table, h5py.Group) else None
+        self.present = False
+        if isinstance(ids, h5py.Dataset) and ids.shape and ids.shape[0]:
+            self.present = True
+            rows = _rows_by_id(source, ids[()].tolist()) or _rows_by_number(units, n_units) or self.rows
+            self.rows = [r[(r >= 0) & (r < ids.shape[0])] for r in rows]
+
+    def _column(self, name: str) -> list[Any] | None:
+        dataset = h5.member(self.table, name) if self.present and self.table is not None else None
+        column = tables.column(dataset) if isinstance(dataset, h5py.Dataset) else None
+        return None if column is None else column.to_pylist()
+
+    def regions(self) -> list[str | None]:
+        """The area most of each unit's electrodes lie in."""
+        locations = self._column("location")
+        return [nwb.region_of_many([locations[i] for i in rows.tolist()]) if locations else None for rows in self.rows]
+
+    def texts(self, name: str) -> pa.Array | None:
+        """A text column of each unit's first electrode."""
+        values = self._column(name)
+        return None if values is None else pa.array([str(values[rows[0]]) if rows.size else None for rows in self.rows], pa.string())
+
+    def numbers(self, names: tuple[str, ...]) -> pa.Array | None:
+        """The first of the named number columns, averaged over each unit's electrodes."""
+        for name in names:
+            values = self._column(name)
+            if values is not None and all(isinstance(v, int | float) for v in values):
+                each = np.asarray(values, np.float64)
+                means = [float(np.mean(each[rows])) if rows.size else None for rows in self.rows]
+                return pa.array(means, pa.float64(), from_pandas=True)
+        return None
+
+
+def _rows_by_id(source: pa.Table, electrode_ids: list[int]) -> list[np.ndarray] | None:
+    """Each unit's electrode by `peak_channel_id`, the electrode's own id; None where no unit has one that exists."""
+    if not tables.is_number(source, "peak_channel_id"):
+        return None
+    row_of_id = {i: row for row, i in enumerate(electrode_ids)}
+    rows = [row_of_id.get(v, -1) for v in source.column("peak_channel_id").to_pylist()]
+    return [np.array([r], np.int64) for r in rows] if any(r >= 0 for r in rows) else None
+
+
+def _rows_by_number(units: h5py.Group, n_units: int) -> list[np.ndarray] | None:
+    """Each unit's electrodes by their rows, from the first of the columns that hold them."""
+    for name in nwb.ELECTRODE_COLUMNS:
+        dataset = h5.member(units, name)
+        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iu":
+            continue
+        values = dataset[()].astype(np.int64)
+        if h5.member(units, f"{name}_index") is not None:
+            return np.split(values, tables.ends(units, name, n_units, len(values)))[:n_units]
+        if len(values) == n_units:
+            return list(values.reshape(-1, 1))
+    return None

@@ -1,0 +1,152 @@
+"""NWB's DynamicTables as Arrow tables: scalar columns, narrow ones, and ragged ones by their checked index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+
+from neuropile.errors import UnreadableFile
+from neuropile.readers import h5
+
+#: Arrays of at most this many values a row become list columns; wider ones are not table columns.
+MAX_ROW_VALUES = 64
+
+
+def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Table, list[str]]:
+    """The columns of a DynamicTable that fit an Arrow table, and the names of those that do not.
+
+    Numbers, truth values, text and object references (as the name of what they point to) become scalars, narrow
+    arrays fixed-size lists, ragged columns lists where they hold at most MAX_ROW_VALUES values a row on average.
+    Region references, compounds, wide arrays and lists of lists are left out.
+
+    Raises
+    ------
+    UnreadableFile : a column is not as long as the table, or its index contradicts it
+    """
+    columns: dict[str, pa.Array] = {}
+    left_out: list[str] = []
+    n_rows: int | None = length(group)
+    for name in column_names(group):
+        dataset = h5.member(group, name)
+        if name in skip or not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+            continue
+        values = None
+        if h5.member(group, f"{name}_index_index") is not None:
+            pass  # a list of lists
+        elif h5.member(group, f"{name}_index") is not None:
+            values = _ragged(group, name, dataset, n_rows)
+        elif n_rows is not None and dataset.shape[0] != n_rows:
+            raise UnreadableFile(f"{group.file.filename}: {group.name}/{name} has {dataset.shape[0]} rows, the table {n_rows}")
+        else:
+            values = column(dataset)
+        if values is None:
+            left_out.append(name)
+        else:
+            columns[name] = values
+            n_rows = len(values) if n_rows is None else n_rows
+    return pa.table(columns), left_out
+
+
+def length(group: h5py.Group) -> int | None:
+    """How many rows a DynamicTable has by its `id`; None without one."""
+    ids = h5.member(group, "id")
+    return int(ids.shape[0]) if isinstance(ids, h5py.Dataset) and ids.shape else None
+
+
+def column_names(group: h5py.Group) -> list[str]:
+    """A DynamicTable's columns in its own order; its members where it does not list them."""
+    if "colnames" in group.attrs:
+        return [h5.text(c) for c in np.atleast_1d(group.attrs["colnames"])]
+    return [n for n, _ in h5.members(group) if n != "id" and not n.endswith("_index")]
+
+
+def _ragged(group: h5py.Group, name: str, dataset: h5py.Dataset, n_rows: int | None) -> pa.Array | None:
+    if dataset.shape[0] > MAX_ROW_VALUES * max(n_rows or 0, 1):
+        return None
+    stops = ends(group, name, n_rows, dataset.shape[0])
+    values = column(dataset)
+    return None if values is None else pa.ListArray.from_arrays(pa.array(np.r_[0, stops], pa.int32()), values)
+
+
+def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.ndarray:
+    """The end offset of each row of the ragged column `name`: (row,) int64, checked.
+
+    Raises
+    ------
+    UnreadableFile : there is no index, or it has another length than the table, runs backwards or past the values
+    """
+    where = f"{group.file.filename}: {group.name}/{name}_index"
+    dataset = h5.member(group, f"{name}_index")
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise UnreadableFile(f"{where} is missing: nothing says which values of {name} are whose")
+    index = np.asarray(dataset[()], np.int64).reshape(-1)
+    if n_rows is not None and len(index) != n_rows:
+        raise UnreadableFile(f"{where} has {len(index)} entries for {n_rows} rows")
+    if len(index) and (index[0] < 0 or np.any(np.diff(index) < 0)):
+        raise UnreadableFile(f"{where} runs backwards: its offsets must not decrease")
+    if len(index) and index[-1] > n_values:
+        raise UnreadableFile(f"{where} points to value {index[-1]}, but {name} holds {n_values}")
+    return index
+
+
+def column(dataset: h5py.Dataset) -> pa.Array | None:
+    """A dataset as an Arrow column, a row its first axis; None where it is no table column."""
+    if not dataset.shape:
+        return None
+    width = int(np.prod(dataset.shape[1:], dtype=np.int64))
+    if width > MAX_ROW_VALUES or (dataset.ndim > 1 and not width):
+        return None
+    flat = _flat(dataset)
+    if flat is None:
+        return None
+    return flat if dataset.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
+
+
+def _flat(dataset: h5py.Dataset) -> pa.Array | None:
+    dtype = dataset.dtype
+    if h5py.check_ref_dtype(dtype) is h5py.Reference:
+        return pa.array([_name(h5.target(dataset.file, r)) for r in dataset[()].reshape(-1)], pa.string())
+    if h5py.check_string_dtype(dtype) is not None:
+        return pa.array([h5.text(v) for v in dataset[()].reshape(-1)], pa.string())
+    if dtype.kind in "iufb" and dtype.itemsize <= 8:
+        values = dataset[()].reshape(-1)
+        return pa.array(values.astype(np.float32 if dtype == np.float16 else dtype.newbyteorder("="), copy=False))
+    return None
+
+
+def _name(obj: Any) -> str | None:
+    return obj.name.rsplit("/", 1)[-1] if obj is not None and obj.name else None
+
+
+def is_text(table: pa.Table, name: str) -> bool:
+    """Whether a table has a text column of that name."""
+    return name in table.column_names and pa.types.is_string(table.schema.field(name).type)
+
+
+def is_number(table: pa.Table, name: str) -> bool:
+    """Whether a table has a column of that name that holds one number a row."""
+    if name not in table.column_names:
+        return False
+    kind = table.schema.field(name).type
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def join(parts: list[pa.Table]) -> pa.Table:
+    """Tables laid end to end; a column whose types cannot meet becomes text."""
+    for name in dict.fromkeys(n for t in parts for n in t.column_names):
+        kinds = [t.schema.field(name).type for t in parts if name in t.column_names]
+        try:
+            pa.unify_schemas([pa.schema([(name, k)]) for k in kinds], promote_options="permissive")
+        except pa.ArrowException:
+            parts = [_with_text(t, name) for t in parts]
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _with_text(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names or pa.types.is_string(table.schema.field(name).type):
+        return table
+    values = [None if v is None else str(v) for v in table.column(name).to_pylist()]
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))

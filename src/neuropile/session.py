@@ -1,0 +1,351 @@
+"""One stored session: its tables, spike times, counts of any bin width and responses around events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neuropile import binning, layout
+from neuropile.counting import Counter, Grid, covered
+from neuropile.errors import BinWidthError, MissingExtra, StoreError
+from neuropile.events import SpikeFile
+from neuropile.spans import Observed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+Width = float | str | Fraction
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """Ragged spike trains: unit i fired at `times[offsets[i]:offsets[i + 1]]`.
+
+    times : (event,) float64 seconds, the centre of each tick; offsets : (unit + 1,) int64; unit_ids : (unit,)
+    """
+
+    times: np.ndarray
+    offsets: np.ndarray
+    unit_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.unit_ids)
+
+    def __getitem__(self, unit: int | str) -> np.ndarray:
+        """One unit's times, by position or by its id."""
+        i = self.unit_ids.index(unit) if isinstance(unit, str) else range(len(self))[unit]
+        return self.times[self.offsets[i] : self.offsets[i + 1]]
+
+
+class Session:
+    """A session folder, opened by its marker; every table is read when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / layout.SESSION_FILE).is_file():
+            raise StoreError(f"{root} holds no finished session (no {layout.SESSION_FILE}); build it again")
+        self.record = layout.read_marker(root / layout.SESSION_FILE, "neuropile session")
+        self.dataset: str = self.record["dataset"]
+        self.session_id: str = self.record["session_id"]
+        self.recording_id: str = self.record["recording_id"]
+        self.subject_id: str | None = self.record["subject_id"]
+        self.species: str | None = self.record["species"]
+        self.quantity: str = self.record["quantity"]
+        self.ticks_per_s: int = self.record["ticks_per_s"]
+        self.n_units: int = self.record["n_units"]
+        self.n_spikes: int = self.record["n_spikes"]
+        self.duration_s: float = self.record["duration_s"]
+        self.counter = Counter(SpikeFile(root / layout.SPIKES_FILE), self.n_units, self.ticks_per_s, self._name_of)
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}/{self.session_id}"
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """A row a unit: canonical columns first, then the source's own as `src_*`."""
+        return self._table(layout.UNITS_FILE).to_pandas()
+
+    @property
+    def unit_table(self) -> pa.Table:
+        """The canonical columns of `units`, as Arrow."""
+        return self._table(layout.UNITS_FILE).select(layout.UNIT_SCHEMA.names).cast(layout.UNIT_SCHEMA)
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """The tables of intervals by name, each read when asked for."""
+        return Intervals(self)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial; short for `intervals["trials"]`."""
+        return self.intervals["trials"]
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Behaviour and other sampled signals by name, as lazy xarray objects."""
+        return Signals(self)
+
+    @cached_property
+    def observed(self) -> Observed:
+        """When silence is data, in ticks."""
+        table = self._table(f"{layout.INTERVALS_FOLDER}/observed.parquet")
+        return Observed(*(table.column(c).to_numpy() for c in ("unit", "start_tick", "stop_tick")))
+
+    def rows_of(self, units: Sequence[str] | Sequence[int] | np.ndarray | None) -> np.ndarray:
+        """Rows of the units table for unit ids, row numbers or a boolean mask: (unit,) int64, none twice."""
+        if units is None:
+            return np.arange(self.n_units)
+        asked = np.atleast_1d(np.asarray(units))
+        if asked.dtype != bool and len(np.unique(asked)) < len(asked):
+            raise StoreError(f"{self.key}: a unit is asked for twice")
+        if asked.dtype == bool and len(asked) == self.n_units:
+            return np.flatnonzero(asked)
+        if asked.dtype.kind in "iu":
+            if asked.size and not (asked.min() >= 0 and asked.max() < self.n_units):
+                raise StoreError(f"{self.key}: unit rows run from 0 to {self.n_units - 1}, asked for {asked.min()} to {asked.max()}")
+            return asked.astype(np.int64)
+        row = {u: i for i, u in enumerate(self.units["unit_id"])}
+        missing = [str(u) for u in asked.tolist() if u not in row]
+        if missing:
+            raise StoreError(f"{self.key}: no unit {missing[0]!r} among {self.n_units}; unit ids look like {next(iter(row), None)!r}")
+        return np.array([row[u] for u in asked.tolist()], np.int64)
+
+    def spikes(self, units: Any = None, start: float | None = None, stop: float | None = None) -> Spikes:
+        """Spike times in seconds of some or all units, in [start, stop)."""
+        rows = self.rows_of(units)
+        window = None
+        if start is not None or stop is not None:
+            first = self.record["first_tick"] if start is None else int(binning.tick_of(start, self.ticks_per_s))
+            end = self.record["last_tick"] + 1 if stop is None else int(binning.tick_of(stop, self.ticks_per_s))
+            window = (first, max(first, end))
+        offsets, ticks = self.counter.trains(rows, window)
+        parts = [ticks[offsets[r] : offsets[r + 1]] for r in rows]
+        ends = np.cumsum([0] + [len(p) for p in parts])
+        times = np.concatenate(parts) if parts else ticks[:0]
+        return Spikes((times + 0.5) / self.ticks_per_s, ends, tuple(self.units["unit_id"].iloc[rows]))
+
+    def grid(self, bin_width: Width, start: float | None = None, stop: float | None = None) -> Grid:
+        """The bins of the observed time, partly covered edge bins included, or those that [start, stop) touches."""
+        per_bin = binning.as_ticks_per_bin(bin_width, self.ticks_per_s)
+        spans = self.observed.of_any()
+        low, high = (int(spans[0, 0]), int(spans[-1, 1])) if len(spans) else (0, 0)
+        if start is not None:
+            low = int(binning.tick_of(start, self.ticks_per_s))
+        if stop is not None:
+            high = int(binning.tick_of(stop, self.ticks_per_s))
+        first = low // per_bin
+        return Grid(per_bin, first, max(-(-high // per_bin) - first, 0))
+
+    def counts(
+        self,
+        bin_width: Width = 0.02,
+        start: float | None = None,
+        stop: float | None = None,
+        units: Any = None,
+        dtype: Any = None,
+        clip: bool = False,
+    ) -> xr.DataArray:
+        """Spike counts in equal bins of the session's clock, with the mask that says which of them were observed.
+
+        Parameters
+        ----------
+        bin_width : seconds, or text such as "1/60"; a whole number of ticks
+        start, stop : seconds; by default the observed time, partly covered edge bins included
+        dtype : unsigned integer type; by default uint8, or the smallest that holds every count
+        clip : with an explicit dtype, cut counts that do not fit to its largest value and say how many in `attrs`
+
+        Returns
+        -------
+        counts : (unit, time), with coordinates unit_id, region, time (bin centres, s), bin (k of [k*w, (k+1)*w)),
+            observed (time), and unit_observed (unit, time) where units differ
+
+        Raises
+        ------
+        BinWidthError : no whole number of ticks makes the width
+        CountOverflow : a count does not fit an explicit dtype
+        """
+        rows = self.rows_of(units)
+        grid = self.grid(bin_width, start, stop)
+        values, n_clipped = self.counter.count(rows, grid, dtype, clip)
+        attributes = {"bin_width_s": str(binning.as_width(bin_width)), "session": self.key, "quantity": self.quantity}
+        if n_clipped:
+            attributes["n_clipped"] = str(n_clipped)
+        return self.label(values, rows, grid).assign_attrs(attributes)
+
+    def label(self, values: np.ndarray, rows: np.ndarray, grid: Grid) -> xr.DataArray:
+        """Bare counts (unit, bin) with the coordinates that `counts` describes."""
+        import xarray as xr
+
+        k = grid.first_bin + np.arange(grid.n_bins)
+        place = (grid.ticks_per_bin, grid.first_bin, grid.n_bins)
+        coords: dict[str, Any] = {
+            **self._unit_coords(rows),
+            "time": ("time", (k + 0.5) * (grid.ticks_per_bin / self.ticks_per_s)),
+            "bin": ("time", k),
+            "observed": ("time", self.observed.mask(rows, *place)),
+        }
+        if self.observed.differs:
+            coords["unit_observed"] = (("unit", "time"), self.observed.unit_mask(rows, *place))
+        return xr.DataArray(values, dims=("unit", "time"), coords=coords, name="counts")
+
+    def _unit_coords(self, rows: np.ndarray) -> dict[str, Any]:
+        own = self.units.iloc[rows]
+        return {"unit_id": ("unit", own["unit_id"].to_numpy(object)), "region": ("unit", own["region"].to_numpy(object))}
+
+    def _name_of(self, row: int) -> str:
+        return f"{self.key}: unit {self.units['unit_id'].iloc[row]}"
+
+    def align(self, events: str | np.ndarray, window: tuple[float, float], bin_width: Width = 0.02, units: Any = None) -> xr.DataArray:
+        """Counts around moments: bins that start exactly at each event's tick.
+
+        Parameters
+        ----------
+        events : "table.column", such as "trials.stim_on_s" (the source's own column is found without `src_` too),
+            or (event,) seconds. Rows without a time are left out
+        window : seconds before (negative) and after each event, whole numbers of bins
+
+        Returns
+        -------
+        counts : (trial, unit, time) with coordinates trial (row of the table), event_s, unit_id, region, time (bin
+            centres, s from the event) and the mask observed (trial, time), or unit_observed (trial, unit, time) where
+            units differ
+        """
+        import xarray as xr
+
+        before, after = (Fraction(str(w)) / binning.as_width(bin_width) for w in window)
+        if before.denominator != 1 or after.denominator != 1 or before >= after:
+            raise BinWidthError(f"window {window} s must run from a start to a later stop, both whole numbers of {bin_width} s bins")
+        grid = Grid(binning.as_ticks_per_bin(bin_width, self.ticks_per_s), int(before), int(after - before))
+        seconds = self._event_times(events)
+        trial = np.flatnonzero(np.isfinite(seconds))
+        moments = binning.tick_of(seconds[trial], self.ticks_per_s)
+        rows = self.rows_of(units)
+        k = grid.first_bin + np.arange(grid.n_bins)
+        coords: dict[str, Any] = {
+            "trial": ("trial", trial),
+            "event_s": ("trial", seconds[trial]),
+            **self._unit_coords(rows),
+            "time": ("time", (k + 0.5) * (grid.ticks_per_bin / self.ticks_per_s)),
+        }
+        starts = moments[:, None] + k * grid.ticks_per_bin
+        if self.observed.differs:
+            each = [covered(self.observed.of(u), starts, grid.ticks_per_bin) for u in rows.tolist()]
+            coords["unit_observed"] = (("trial", "unit", "time"), np.stack(each, axis=1))
+            coords["observed"] = (("trial", "time"), np.any(each, axis=0))
+        else:
+            coords["observed"] = (("trial", "time"), covered(self.observed.of_any(), starts, grid.ticks_per_bin))
+        attributes = {"bin_width_s": str(binning.as_width(bin_width)), "session": self.key, "events": str(events)[:80]}
+        values = self.counter.count_around(rows, moments, grid)
+        return xr.DataArray(values, dims=("trial", "unit", "time"), coords=coords, name="counts", attrs=attributes)
+
+    def _event_times(self, events: str | np.ndarray) -> np.ndarray:
+        if not isinstance(events, str):
+            return np.asarray(events, np.float64)
+        name, _, column = events.partition(".")
+        table = self.intervals[name]
+        found = next((c for c in (column, f"src_{column}") if c in table.columns), None)
+        if found is None:
+            raise StoreError(f"{self.key}: no column {column!r} in {name}; there are {', '.join(table.columns)}")
+        if table[found].dtype.kind not in "iuf":
+            raise StoreError(f"{self.key}: {name}.{found} holds {table[found].dtype}, not times in seconds")
+        return table[found].to_numpy(np.float64)
+
+    def to_pynapple(self, units: Any = None) -> Any:
+        """A pynapple TsGroup: spike times, the observed time as its support, unit columns as metadata."""
+        try:
+            import pynapple as nap
+        except ImportError:
+            raise MissingExtra("Session.to_pynapple", "pynapple") from None
+        rows = self.rows_of(units)
+        trains = self.spikes(rows)
+        spans = self.observed.of_any(rows) / self.ticks_per_s
+        support = nap.IntervalSet(start=spans[:, 0], end=spans[:, 1])
+        metadata = self.units.iloc[rows].reset_index(drop=True).dropna(axis=1, how="all")
+        group = {i: nap.Ts(trains[i]) for i in range(len(rows))}
+        return nap.TsGroup(group, time_support=support, metadata=metadata.drop(columns=["rate_hz"], errors="ignore"))
+
+    def _table(self, name: str) -> pa.Table:
+        try:
+            return pq.read_table(self.root / name)
+        except (OSError, pa.ArrowInvalid) as e:
+            raise StoreError(f"{self.root / name} cannot be read ({e}); restore it from a copy or build the session again") from None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.key}: {self.n_units} units, {self.n_spikes} spikes, {self.duration_s:.1f} s, {', '.join(self.intervals) or 'no intervals'}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "session": self.key,
+            "subject": f"{self.subject_id or 'unknown'} ({self.species or 'species unknown'})",
+            "units": f"{self.n_units:,}",
+            "spikes": f"{self.n_spikes:,}",
+            "observed": f"{self.record['observed_s']:,.1f} s of {self.duration_s:,.1f} s, from {self.record['span_source']}",
+            "regions": ", ".join(self.record["regions"]) or "not given",
+            "intervals": ", ".join(self.intervals),
+            "signals": ", ".join(self.record["signals"]) or "none",
+            "licence": self.record["license"] or "unknown",
+            "notes": "; ".join(self.record["notes"]) or "none",
+        }
+        rows = "".join(f"<tr><th style='text-align:left'>{escape(k)}</th><td style='text-align:left'>{escape(v)}</td></tr>" for k, v in facts.items())
+        return f"<table>{rows}</table>"
+
+
+class Intervals(Mapping[str, Any]):
+    """The interval tables of a session: names now, a pandas table when one is asked for."""
+
+    def __init__(self, session: Session) -> None:
+        prefix = f"{layout.INTERVALS_FOLDER}/"
+        self._session = session
+        self._names = [f[len(prefix) : -len(".parquet")] for f in session.record["files"] if f.startswith(prefix)]
+        self._read: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._names:
+            raise StoreError(f"{self._session.key}: no intervals {name!r}; there are {', '.join(self._names)}")
+        if name not in self._read:
+            self._read[name] = self._session._table(f"{layout.INTERVALS_FOLDER}/{name}.parquet").to_pandas()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Signals(Mapping[str, Any]):
+    """The signals of a session: names now, a lazy xarray.DataArray when one is asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        import xarray as xr
+
+        if name not in self._session.record["signals"]:
+            raise StoreError(f"{self._session.key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
+        path = self._session.root / layout.SIGNALS_FOLDER
+        data = xr.open_zarr(path, group=name, consolidated=False, zarr_format=3, chunks=None)
+        array = data["data"].assign_attrs(data.attrs)
+        if "time" in data.variables:
+            return array.assign_coords(time=data["time"])
+        if "start_s" in data.attrs:
+            return array.assign_coords(time=data.attrs["start_s"] + np.arange(array.sizes["time"]) / data.attrs["rate_hz"])
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._session.record["signals"])
+
+    def __len__(self) -> int:
+        return len(self._session.record["signals"])

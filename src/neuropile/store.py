@@ -1,0 +1,312 @@
+"""Many sessions in one folder, with an index over sessions and units that SQL can ask."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from neuropile import layout
+from neuropile.errors import StoreError
+from neuropile.paths import locked, replacing
+from neuropile.progress import QUIET, Progress
+from neuropile.session import Session
+from neuropile.writing import index_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What a unit's canonical `quality` must be, as SQL.
+QUALITY_RULES = {"all": "true", "not-noise": "quality is distinct from 'noise'", "good": "quality = 'good'"}
+#: How often the index is read again when parts of it vanish in mid-reading, taken in by another process.
+_TRIES = 20
+_TABLES = {"sessions": layout.SESSION_SCHEMA, "units": layout.UNIT_SCHEMA}
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store to read.
+
+    Raises
+    ------
+    StoreError : there is no store at `path`, or a newer neuropile wrote it
+    """
+    root = _local(path)
+    if not root.is_dir():
+        raise StoreError(f"{path}: no such folder; make a store with: neuropile ingest FILES --store {path}")
+    if not (root / layout.STORE_FILE).is_file():
+        raise StoreError(f"{path} is not a neuropile store (no {layout.STORE_FILE} in it); make one with: neuropile ingest FILES --store {path}")
+    layout.read_marker(root / layout.STORE_FILE, layout.FORMAT)
+    return Store(root)
+
+
+def create_store(path: str | Path) -> Store:
+    """Open a store to write, making it where there is none; a folder that holds something else is left alone."""
+    root = _local(path)
+    if (root / layout.STORE_FILE).is_file():
+        return open_store(root)
+    if root.exists() and (not root.is_dir() or any(not _is_beginning(p) for p in root.iterdir())):
+        raise StoreError(f"{path} exists and is not a neuropile store; give an empty or a new folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with replacing(root / layout.STORE_FILE) as temporary:
+            layout.write_json({"format": layout.FORMAT, "version": layout.VERSION}, temporary)
+    except OSError as e:
+        raise StoreError(f"{path} cannot be written ({e.strerror}); give a folder you may write to") from None
+    return Store(root)
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether a file is the temporary marker of a store that another process makes, or was killed making."""
+    return path.name.startswith(f".{layout.STORE_FILE}.") and path.suffix == ".tmp"
+
+
+def _local(path: str | Path) -> Path:
+    if "://" in str(path):
+        raise StoreError(f"{path}: this version reads and writes stores in local folders only")
+    return Path(path)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of units by "dataset/session"; how many units the quality rule, and then the condition, left out."""
+
+    units: dict[str, np.ndarray]
+    n_left_by_quality: int
+    n_left_by_where: int
+
+
+class Store:
+    """A folder of sessions; see `open_store`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def _index(self) -> dict[str, pa.Table]:
+        """Both indexes, compacted files and parts joined: of each session the newest complete row, else the newest."""
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return self._join()
+        raise StoreError(f"{self.root / layout.INDEX_FOLDER} lacks a file that it should hold; run: neuropile index {self.root}")
+
+    def _session_files(self) -> list[Path]:
+        """The index files that list sessions, oldest first."""
+        compacted = self.root / layout.INDEX_FOLDER / "sessions.parquet"
+        parts = sorted((self.root / layout.INDEX_FOLDER / "parts").glob("*.sessions.parquet"))
+        return [compacted, *parts] if compacted.exists() else parts
+
+    def _join(self) -> dict[str, pa.Table]:
+        rows: dict[tuple[str, str], tuple[Path, int]] = {}
+        tables = {f: _read(f, layout.SESSION_SCHEMA) for f in self._session_files()}
+        complete: set[tuple[str, str]] = set()
+        for file, table in tables.items():  # oldest first
+            for i, (dataset, session, status) in enumerate(zip(*(table.column(c).to_pylist() for c in ("dataset", "session_id", "status")), strict=True)):
+                key = (dataset, session)
+                if status == "complete" or key not in complete:
+                    rows[key] = (file, i)
+                complete |= {key} if status == "complete" else set()
+        chosen = sorted(rows.items())
+        sessions = [tables[f].slice(i, 1) for _, (f, i) in chosen]
+        units = [_units_of(f, [k for k, (g, _) in chosen if g == f and k in complete]) for f in tables]
+        return {
+            "sessions": pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *sessions]).combine_chunks(),
+            "units": pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *units]).sort_by([("dataset", "ascending"), ("session_id", "ascending")]),
+        }
+
+    @property
+    def session_table(self) -> pa.Table:
+        """A row a finished session, as Arrow."""
+        table = self._index["sessions"]
+        return table.filter(pc.equal(table.column("status"), "complete")).drop_columns(["status", "error"])
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """A row a finished session, indexed by "dataset/session"."""
+        frame = self.session_table.to_pandas()
+        return frame.set_index(frame["dataset"] + "/" + frame["session_id"])
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The sessions that could not be built, and why."""
+        table = self._index["sessions"]
+        frame = table.filter(pc.not_equal(table.column("status"), "complete")).select(["dataset", "session_id", "status", "error"]).to_pandas()
+        return frame.set_index(frame["dataset"] + "/" + frame["session_id"])
+
+    @cached_property
+    def unit_table(self) -> pa.Table:
+        """A row a unit of every finished session; `unit` is its row in the session."""
+        table = self._index["units"]
+        keys = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/").to_numpy()
+        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
+        unit = np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
+        return table.append_column("unit", pa.array(unit, pa.int32()))
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """A row a unit of every finished session, columns as in every units table."""
+        return self._index["units"].to_pandas()
+
+    def __getitem__(self, key: str) -> Session:
+        dataset, _, session_id = key.partition("/")
+        root = self.root / dataset / session_id
+        if "/" in session_id or {dataset, session_id} & {"", ".", ".."} or not (root / layout.SESSION_FILE).is_file():
+            close = [k for k in self if key.lower() in k.lower()][:3]
+            hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions"
+            raise StoreError(f"no session {key!r} in {self.root}; {hint}")
+        return Session(root)
+
+    def __iter__(self) -> Iterator[str]:
+        table = self.session_table
+        return iter([f"{d}/{s}" for d, s in zip(table.column("dataset").to_pylist(), table.column("session_id").to_pylist(), strict=True)])
+
+    def __len__(self) -> int:
+        return self.session_table.num_rows
+
+    def __contains__(self, key: object) -> bool:
+        return key in set(self)
+
+    def lists(self, marker: Mapping[str, Any]) -> bool:
+        """Whether the index holds a session as its marker describes it."""
+        table = self.session_table
+        own = pc.and_(pc.equal(table.column("dataset"), marker["dataset"]), pc.equal(table.column("session_id"), marker["session_id"]))
+        return bool(table.filter(own).equals(layout.session_row(marker).drop_columns(["status", "error"])))
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Ask the tables `sessions` and `units` in DuckDB's SQL; files and the network are out of its reach.
+
+        >>> store.sql("select region, count(*) as n from units group by region")  # doctest: +SKIP
+        """
+        return query_tables(query, sessions=self.session_table, units=self.unit_table).to_pandas()
+
+    def select(self, where: str | None = None, quality: str = "all") -> Selection:
+        """The units of finished sessions that pass a quality rule and an SQL condition.
+
+        where : on the columns of units, and of sessions; where both have one, the session's is `session_n_spikes`
+        quality : "good", "not-noise" (unknown counts as not noise) or "all"
+        """
+        if quality not in QUALITY_RULES:
+            raise StoreError(f"quality is {quality!r}; it must be one of {', '.join(QUALITY_RULES)}")
+        sessions = self.session_table
+        own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in self.unit_table.column_names)
+        joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"
+        passing = f"select dataset || '/' || session_id as key, unit, ({QUALITY_RULES[quality]}) as well, ({where or 'true'}) as wanted from ({joined}) order by key, unit"
+        table = query_tables(passing, units=self.unit_table, sessions=sessions)
+        well, wanted = (table.column(c).cast(pa.bool_()).fill_null(False).to_numpy() for c in ("well", "wanted"))
+        keys, units = (table.column(c).filter(pa.array(well & wanted)).to_pylist() for c in ("key", "unit"))
+        found: dict[str, list[int]] = {}
+        for key, unit in zip(keys, units, strict=True):
+            found.setdefault(key, []).append(unit)
+        return Selection({k: np.array(u, np.int64) for k, u in found.items()}, int((~well).sum()), int((well & ~wanted).sum()))
+
+    def add(self, sessions: pa.Table, units: pa.Table) -> None:
+        """Append rows to the index as a part of their own; the units' first, so that a listed session has its units."""
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        for kind, table in (("units", units), ("sessions", sessions)):
+            with replacing(self.root / layout.INDEX_FOLDER / "parts" / f"{name}.{kind}.parquet") as temporary:
+                layout.write_table(table.cast(_TABLES[kind]), temporary)
+        self._forget()
+
+    def add_failure(self, dataset: str, session_id: str, error: str) -> None:
+        """Put on record that a session could not be built."""
+        row = {"dataset": dataset, "session_id": session_id, "status": "failed", "error": error}
+        self.add(pa.Table.from_pylist([row], schema=layout.SESSION_SCHEMA), layout.UNIT_SCHEMA.empty_table())
+
+    def rebuild_index(self, progress: Progress = QUIET) -> None:
+        """Make both indexes anew from the sessions themselves, and drop the parts they take in."""
+        index = self.root / layout.INDEX_FOLDER
+        with locked(index / ".lock"):
+            parts = [f for f in self._session_files() if f.parent != index]  # before the sessions are read: each of these is then among them
+            markers = sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))
+            found = [index_rows(layout.read_marker(m, "neuropile session"), m.parent) for m in progress.track(markers, len(markers), "indexing")]
+            sessions = [s for s, _ in found]
+            tables = {
+                "units": pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)]),
+                "sessions": pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *sessions, self._failures(done=sessions)]),
+            }
+            for name, table in tables.items():
+                with replacing(index / f"{name}.parquet") as temporary:
+                    layout.write_table(table.combine_chunks(), temporary)
+            for part in parts:
+                part.unlink()
+                _units_beside(part).unlink(missing_ok=True)
+        self._forget()
+
+    def _failures(self, done: list[pa.Table]) -> pa.Table:
+        """The newest failure of each session that is not done, from every index file that can be read."""
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for file in self._session_files():
+            with suppress(StoreError):
+                rows |= {(r["dataset"], r["session_id"]): r for r in _read(file, layout.SESSION_SCHEMA).to_pylist()}
+        for table in done:
+            for row in table.to_pylist():
+                rows.pop((row["dataset"], row["session_id"]), None)
+        return pa.Table.from_pylist([row for _, row in sorted(rows.items()) if row["status"] != "complete"], schema=layout.SESSION_SCHEMA)
+
+    def _forget(self) -> None:
+        """Read the index anew when it is next asked for."""
+        self.__dict__.pop("_index", None)
+        self.__dict__.pop("unit_table", None)
+
+    def __repr__(self) -> str:
+        return f"<Store {self.root}: {len(self)} sessions, {self._index['units'].num_rows} units>"
+
+    def _repr_html_(self) -> str:
+        columns = ["subject_id", "species", "duration_s", "n_units", "n_spikes", "quantity"]
+        return f"<p>{self.root}: {len(self)} sessions, {self._index['units'].num_rows} units</p>{self.sessions[columns].to_html()}"
+
+
+def query_tables(query: str, **tables: pa.Table) -> pa.Table:
+    """Run one SELECT over Arrow tables in a DuckDB that can reach nothing else.
+
+    Raises
+    ------
+    StoreError : DuckDB refuses the query; its own first line says why
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        for name, table in tables.items():
+            connection.register(name, table)
+        connection.execute("set enable_external_access=false")
+        connection.execute("set lock_configuration=true")
+        try:
+            relation: Any = connection.sql(query)
+            result = None if relation is None else relation.to_arrow_table()
+        except duckdb.Error as e:
+            raise StoreError(f"SQL not understood: {' '.join(str(e).split())[:300]} (tables: {', '.join(tables)})") from None
+    if result is None:
+        raise StoreError(f"SQL gives no rows: ask with one SELECT (tables: {', '.join(tables)})")
+    return result
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        return pq.read_table(path).cast(schema)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowInvalid, ValueError) as e:
+        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {path.parents[1]}") from None
+
+
+def _units_beside(sessions_file: Path) -> Path:
+    return sessions_file.with_name(sessions_file.name.replace("sessions.parquet", "units.parquet"))
+
+
+def _units_of(sessions_file: Path, keys: list[tuple[str, str]]) -> pa.Table:
+    """The unit rows that stand beside a file of sessions, of the sessions it is still the source of."""
+    if not keys:
+        return layout.UNIT_SCHEMA.empty_table()
+    table = _read(_units_beside(sessions_file), layout.UNIT_SCHEMA)
+    wanted = pa.array([f"{d}/{s}" for d, s in keys])
+    own = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/")
+    return table.filter(pc.is_in(own, value_set=wanted))

@@ -1,0 +1,178 @@
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuropile import layout
+from neuropile.errors import StoreError, UnreadableFile
+
+# Blocks
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.sampled_from([50, 60, 1000, 30_000, 100_000]))
+def test_blocks_hold_every_tick_and_none_is_needless(first, length, ticks_per_s):
+    last = first + length
+    edges = layout.block_edges(first, last, ticks_per_s)
+    assert edges[0] <= first < edges[1]
+    assert edges[-2] <= last < edges[-1]
+    assert len(set(np.diff(edges).tolist())) == 1
+    assert np.all(edges % (edges[1] - edges[0]) == 0)
+
+
+@given(st.floats(1, 12_600), st.floats(-1e4, 1e4))
+def test_up_to_three_and_a_half_hours_make_at_most_eight_blocks(duration_s, start_s):
+    first = int(start_s * 100_000)
+    assert len(layout.block_edges(first, first + int(duration_s * 100_000) - 1, 100_000)) - 1 <= 8
+
+
+@given(st.integers(0, 2**61))
+def test_times_however_far_apart_make_a_bounded_number_of_blocks(last):
+    assert len(layout.block_edges(-last, last, 100_000)) <= 1002
+
+
+def test_blocks_are_as_long_as_was_measured_best():
+    lengths = [int(np.diff(layout.block_edges(0, s * 100_000 - 1, 100_000))[0]) // 100_000 for s in (60, 600, 3600, 10_164, 50_000)]
+    assert lengths == [300, 300, 600, 1500, 1800]
+
+
+# Tables
+
+
+def test_units_tables_begin_with_the_canonical_columns_and_keep_the_rest():
+    source = pa.table({"snr": [1.0, 2.0], "unit_id": ["a", "b"], "region": ["CA1", None], "src_kept": [1, 2], "depth_um": [10, 20]})
+    table = layout.conform_units(source)
+    assert table.column_names == [*layout.UNIT_SCHEMA.names, "src_snr", "src_kept"]
+    assert table.select(layout.UNIT_SCHEMA.names).schema == layout.UNIT_SCHEMA
+    assert table.column("depth_um").to_pylist() == [10.0, 20.0]
+    assert table.column("probe").to_pylist() == [None, None]
+
+
+def test_intervals_begin_with_the_canonical_columns_and_keep_the_rest():
+    source = pa.table({"colour": ["red"], "choice": [1], "start_s": [0], "src_x": [True]})
+    table = layout.conform_intervals("trials", source)
+    assert table.column_names == ["start_s", "stop_s", "choice", "src_colour", "src_x"]
+    assert table.schema.field("choice").type == pa.float64()
+    assert table.column("stop_s").to_pylist() == [None]
+    assert layout.conform_intervals("licks", source).column_names == ["start_s", "stop_s", "src_colour", "src_choice", "src_x"]
+
+
+@pytest.mark.parametrize("column", [["deep"], [[1.0, 2.0]], [{"x": 1}]])
+def test_a_column_of_another_kind_is_named(column):
+    with pytest.raises(UnreadableFile, match="column depth_um should hold double"):
+        layout.conform_units(pa.table({"unit_id": ["a"], "depth_um": column}))
+
+
+TABLE = pa.table({"f": [1.5, None], "n": [1, 2], "s": ["x", None], "b": [True, False], "l": [["p"], []], "none": pa.nulls(2)})
+
+
+@pytest.mark.parametrize("table", [TABLE, TABLE.slice(0, 0), TABLE.select(["f"]), TABLE.select(["n"])])
+def test_a_table_comes_back_as_it_was_written(tmp_path, table):
+    layout.write_table(table, tmp_path / "t.parquet")
+    assert pq.read_table(tmp_path / "t.parquet").equals(table)
+
+
+def test_the_same_table_is_the_same_bytes_however_it_is_chunked(tmp_path):
+    layout.write_table(TABLE, tmp_path / "a.parquet")
+    layout.write_table(pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)]), tmp_path / "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_footer_can_be_read_with_what_the_marker_says_of_it(tmp_path):
+    layout.write_table(TABLE, tmp_path / "t.parquet")
+    facts = layout.parquet_facts(tmp_path / "t.parquet")
+    data = (tmp_path / "t.parquet").read_bytes()
+    assert facts["bytes"] == len(data)
+    footer = data[-facts["footer_bytes"] :]
+    assert pq.read_metadata(io.BytesIO(b"PAR1" + footer)).num_rows == 2
+
+
+# Markers
+
+
+def test_a_marker_is_read_back(tmp_path):
+    layout.write_json({"format": "neuropile", "version": 1, "name": "Löwe"}, tmp_path / "m.json")
+    assert layout.read_marker(tmp_path / "m.json", "neuropile")["name"] == "Löwe"
+
+
+def test_a_newer_format_is_refused_with_the_way_out(tmp_path):
+    layout.write_json({"format": "neuropile", "version": 2}, tmp_path / "m.json")
+    with pytest.raises(StoreError, match=r"was written in format 2; this neuropile reads format 1: upgrade neuropile$"):
+        layout.read_marker(tmp_path / "m.json", "neuropile")
+
+
+def test_a_marker_of_something_else_is_refused(tmp_path):
+    layout.write_json({"format": "neuropile session", "version": 1}, tmp_path / "m.json")
+    with pytest.raises(StoreError, match="says it is 'neuropile session', not 'neuropile'"):
+        layout.read_marker(tmp_path / "m.json", "neuropile")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "neuropile"}', '{"format": "neuropile", "version": "new"}', "\xff"])
+def test_a_damaged_marker_is_one_clear_error(tmp_path, text):
+    (tmp_path / "m.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(StoreError, match="is not a neuropile marker .*; build it again or restore it from a copy"):
+        layout.read_marker(tmp_path / "m.json", "neuropile")
+
+
+def test_json_holds_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        layout.write_json({"x": float("nan")}, tmp_path / "m.json")
+
+
+# The content digest
+
+
+def digest_of(**tables: pa.Table) -> str:
+    digest = layout.ContentDigest()
+    for name, table in tables.items():
+        digest.table(name, table)
+    return digest.hex()
+
+
+def test_the_digest_is_over_values_and_not_over_chunks():
+    assert digest_of(t=TABLE) == digest_of(t=pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)]))
+
+
+def test_the_digest_of_an_array_does_not_depend_on_byte_order_or_chunks():
+    values = np.arange(10, dtype=np.int64)
+    digests = set()
+    for chunks in ([values], [values[:3], values[3:]], [values.astype(">i8")], [np.arange(20)[::2] // 2]):
+        digest = layout.ContentDigest()
+        digest.array("x", chunks, "int64", (10,))
+        digests.add(digest.hex())
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        TABLE.rename_columns(["g", *TABLE.column_names[1:]]),
+        TABLE.set_column(0, "f", pa.array([1.5, 0.0])),
+        TABLE.set_column(0, "f", pa.array([1.5, None], pa.float32())),
+        TABLE.set_column(2, "s", pa.array(["x", "None"])),
+        TABLE.set_column(4, "l", pa.array([["p"], None])),
+        TABLE.slice(0, 1),
+        TABLE.take([1, 0]),
+    ],
+)
+def test_the_digest_tells_tables_apart(other):
+    assert digest_of(t=TABLE) != digest_of(t=other)
+
+
+def test_the_digest_tells_where_one_text_ends():
+    assert digest_of(t=pa.table({"s": ["ab", "c"]})) != digest_of(t=pa.table({"s": ["a", "bc"]}))
+
+
+def test_the_digest_is_the_same_in_every_version():
+    """A change here makes every stored session look changed: raise the format version with it."""
+    assert digest_of(t=TABLE) == "sha256:c814edf05224bd6bc8a51b9d3686932f977e07e4aa4ab31a4583ee0d890ac84c"
+
+
+def test_a_session_row_has_the_schema_of_the_index():
+    row = layout.session_row(json.loads('{"dataset": "d", "session_id": "s", "n_units": 3, "sources": [{"path": "f", "bytes": 1, "sha256": "0"}], "more": 1}'))
+    assert row.schema == layout.SESSION_SCHEMA
+    assert row.to_pylist()[0]["status"] == "complete"

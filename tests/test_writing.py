@@ -1,0 +1,473 @@
+"""Recordings written to folders, read back with pyarrow, zarr and pandas alone."""
+
+import json
+import re
+import socket
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuropile import layout, testing
+from neuropile.errors import BadTimes, NoEvents, UnreadableFile
+from neuropile.types import Asset, Recording, Signal, Spans, Trains
+from neuropile.writing import Provenance, index_rows, write_session
+
+PROVENANCE = Provenance("test", (Asset("file.nwb", 3, "00ff"),), "reader()", license="CC-BY-4.0", citation="doi:1")
+
+
+def written(folder: Path, recording: Recording, provenance: Provenance = PROVENANCE) -> dict:
+    folder.mkdir(parents=True)
+    return write_session(recording, folder, provenance)
+
+
+def of_trains(trains, *, kind="seconds", sample_rate=None, **fields) -> Recording:
+    """A bare recording of literal trains."""
+    arrays = [np.asarray(t) for t in trains]
+    units = pa.table({"unit_id": [f"u{i}" for i in range(len(arrays))]})
+    return Recording("s", units, Trains(len(arrays), arrays.__getitem__, kind, sample_rate), **fields)
+
+
+def stored_trains(folder: Path, n_units: int) -> list[list[int]]:
+    table = pd.read_parquet(folder / "spikes.parquet")
+    return [sorted(table.tick[table.unit == u].tolist()) for u in range(n_units)]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+KINDS = {
+    "plain": {},
+    "negative": {"start_s": -30.0},
+    "late": {"start_s": 30_000.0},  # ticks beyond 2**31
+    "gaps": {"observed": "gaps", "invalid": True},
+    "each": {"observed": "each", "invalid": True, "start_s": -7.5},
+    "unknown": {"observed": None},
+    "float32": {"float32": True},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def made(request, tmp_path_factory):
+    """A recording of some kind, the folder it was written to, and its marker."""
+    recording = testing.recording(3, n_units=9, duration_s=40.0, **KINDS[request.param])
+    folder = tmp_path_factory.mktemp("made") / "s"
+    return recording, folder, written(folder, recording)
+
+
+# The round trip
+
+
+def test_every_spike_comes_back_as_its_tick(made):
+    recording, folder, _ = made
+    for unit, ticks in enumerate(stored_trains(folder, 9)):
+        times = recording.trains.read(unit).astype(np.float64)
+        assert ticks == np.floor(times * 100_000 + 1e-3).astype(np.int64).tolist()
+
+
+def test_spikes_are_sorted_by_block_unit_and_tick(made):
+    _, folder, marker = made
+    table = pd.read_parquet(folder / "spikes.parquet")
+    block = np.searchsorted(marker["block_edges"], table.tick, side="right")
+    order = np.lexsort([table.tick, table.unit, block])
+    assert order.tolist() == list(range(len(table)))
+
+
+def test_spikes_are_two_plain_columns_of_the_smallest_type(made):
+    _, folder, marker = made
+    schema = pq.read_schema(folder / "spikes.parquet")
+    tick = pa.int64() if marker["last_tick"] >= 2**31 else pa.int32()
+    assert schema == pa.schema([pa.field("unit", pa.int32(), nullable=False), pa.field("tick", tick, nullable=False)])
+
+
+def test_units_come_back_with_what_was_counted(made):
+    recording, folder, marker = made
+    units = pd.read_parquet(folder / "units.parquet")
+    source = recording.units.to_pandas()
+    for column in recording.units.column_names:
+        assert units[column].tolist() == source[column].tolist() or units[column].equals(source[column])
+    assert set(units.dataset) == {"test"}
+    assert set(units.session_id) == {"session-3"}
+    assert set(units.subject_id) == {"mouse-0"}
+    assert set(units.quantity) == {"spikes"}
+    assert units.n_spikes.tolist() == [len(recording.trains.read(u)) for u in range(9)]
+    observed = pd.read_parquet(folder / "intervals" / "observed.parquet")
+    for row in units.itertuples():
+        own = observed[observed.unit.isin([-1, row.Index])]
+        assert row.rate_hz == pytest.approx(row.n_spikes / (own.stop_s - own.start_s).sum())
+    assert marker["n_spikes"] == units.n_spikes.sum()
+
+
+def test_trials_come_back(made):
+    recording, folder, _ = made
+    trials = pq.read_table(folder / "intervals" / "trials.parquet")
+    source = recording.intervals["trials"]
+    assert set(trials.column_names) == set(source.column_names)
+    for column in source.column_names:
+        assert trials.column(column).to_pylist() == source.column(column).to_pylist()
+
+
+def test_signals_come_back(made):
+    recording, folder, _ = made
+    root = zarr.open_group(folder / "signals.zarr", mode="r")
+    running, pupil = root["running"], root["pupil"]
+    assert np.array_equal(running["data"][:], recording.signals["running"].data)
+    assert running.attrs.asdict() == {"unit": "cm/s", "description": "speed on the wheel", "start_s": recording.signals["running"].start_s, "rate_hz": 50.0}
+    assert np.array_equal(pupil["data"][:], recording.signals["pupil"].data)
+    assert np.array_equal(pupil["time"][:], recording.signals["pupil"].time_s)
+    assert pupil["data"].metadata.dimension_names == ("time", "axis")
+    assert running["data"].dtype == np.float32
+
+
+def test_observed_spans_come_back_in_seconds_and_ticks(made):
+    recording, folder, marker = made
+    table = pd.read_parquet(folder / "intervals" / "observed.parquet")
+    assert np.array_equal(table.start_tick / 100_000, table.start_s)
+    assert np.array_equal(table.stop_tick / 100_000, table.stop_s)
+    ticks = pd.read_parquet(folder / "spikes.parquet").tick
+    if recording.observed is None:
+        assert table[["unit", "start_tick", "stop_tick"]].to_numpy().tolist() == [[-1, ticks.min(), ticks.max() + 1]]
+        assert marker["span_source"] == "spikes"
+        return
+    for unit in range(9):
+        spans, invalid = recording.observed, recording.invalid
+        inside = np.zeros(40 * 100 + 1, bool)  # hundredths of a second from the start
+        t = recording.signals["running"].start_s + np.arange(len(inside)) / 100 + 0.005
+        for i in np.flatnonzero((spans.unit == -1) | (spans.unit == unit)):
+            inside |= (t > spans.start_s[i]) & (t < spans.stop_s[i])
+        if invalid is not None:
+            inside &= ~((t > invalid.start_s[0]) & (t < invalid.stop_s[0]))
+        own = table[table.unit.isin([-1, unit])]
+        found = np.any([(t > a) & (t < b) for a, b in zip(own.start_s, own.stop_s, strict=True)], axis=0)
+        assert np.array_equal(found, inside)
+
+
+def test_the_marker_says_where_each_footer_is(made):
+    _, folder, marker = made
+    assert set(marker["files"]) == {str(p.relative_to(folder)) for p in folder.rglob("*.parquet")}
+    for name, facts in marker["files"].items():
+        data = (folder / name).read_bytes()
+        assert facts["bytes"] == len(data)
+        assert facts["footer_bytes"] == int.from_bytes(data[-8:-4], "little") + 8
+
+
+def test_the_content_digest_can_be_made_again_from_the_files(made):
+    _, folder, marker = made
+    digest = layout.ContentDigest()
+    digest.table("units", pq.read_table(folder / "units.parquet"))
+    for name in ("trials", "observed"):
+        digest.table(f"intervals/{name}", pq.read_table(folder / "intervals" / f"{name}.parquet"))
+    trains = [np.array(t, np.int64) for t in stored_trains(folder, 9)]
+    digest.array("spikes", trains, "int64", (sum(map(len, trains)),))
+    root = zarr.open_group(folder / "signals.zarr", mode="r")
+    pupil, running = root["pupil"], root["running"]
+    digest.text("signal", "pupil", ("time", "axis"), "px", None, None)
+    digest.array("data", [pupil["data"][:]], "f4", pupil["data"].shape)
+    digest.array("time", [pupil["time"][:]], "f8", pupil["time"].shape)
+    digest.text("signal", "running", ("time",), "cm/s", running.attrs["start_s"], running.attrs["rate_hz"])
+    digest.array("data", [running["data"][:]], "f4", running["data"].shape)
+    assert digest.hex() == marker["content_digest"]
+
+
+def test_index_rows_are_the_marker_and_the_units(made):
+    _, folder, marker = made
+    sessions, units = index_rows(marker, folder)
+    assert sessions.schema == layout.SESSION_SCHEMA
+    assert units.schema == layout.UNIT_SCHEMA
+    assert units.column("n_spikes").to_pylist() == pd.read_parquet(folder / "units.parquet").n_spikes.tolist()
+    row = sessions.to_pylist()[0]
+    assert (row["session_id"], row["status"], row["n_spikes"], row["sources"]) == ("session-3", "complete", marker["n_spikes"], marker["sources"])
+
+
+def test_the_marker_keeps_who_and_whence(made):
+    recording, folder, marker = made
+    assert json.loads((folder / "session.json").read_text()) == marker
+    assert marker["sources"] == [{"path": "file.nwb", "bytes": 3, "sha256": "00ff"}]
+    assert (marker["reader"], marker["license"], marker["citation"]) == ("reader()", "CC0-1.0", "made by neuropile.testing")
+    assert (marker["subject_id"], marker["species"], marker["sex"]) == ("mouse-0", "Mus musculus", "F")
+    assert marker["recording_id"] == "test/session-3"
+    assert marker["regions"] == sorted(set(recording.units.column("region").to_pylist()) - {None})
+
+
+def test_the_marker_holds_no_path_time_or_host(made):
+    _, folder, _ = made
+    text = (folder / "session.json").read_text()
+    assert str(folder) not in text
+    assert not re.search(r'"/', text)
+    assert socket.gethostname() not in text
+    assert not re.search(r"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", text)
+
+
+# Same inputs, same bytes
+
+
+def test_the_same_recording_is_the_same_bytes(made, tmp_path):
+    recording, folder, _ = made
+    written(tmp_path / "elsewhere" / "again", recording)
+    assert files_of(tmp_path / "elsewhere" / "again") == files_of(folder)
+
+
+def test_the_content_digest_does_not_depend_on_blocks_or_row_groups(made, tmp_path, monkeypatch):
+    recording, folder, marker = made
+    monkeypatch.setattr(layout, "block_edges", lambda first, last, _: np.array([first, (first + last) // 2, last + 1]))
+    monkeypatch.setattr(layout, "SPIKES_PER_ROW_GROUP", 500)
+    other = written(tmp_path / "s", recording)
+    assert (tmp_path / "s" / "spikes.parquet").read_bytes() != (folder / "spikes.parquet").read_bytes()
+    assert stored_trains(tmp_path / "s", 9) == stored_trains(folder, 9)
+    assert other["content_digest"] == marker["content_digest"]
+
+
+def test_the_content_digest_tells_recordings_apart(tmp_path):
+    base = testing.recording(0, n_units=4, duration_s=10.0)
+    fewer_trials = replace(base, intervals={"trials": base.intervals["trials"].slice(1)})
+    louder = replace(base, signals={**base.signals, "running": replace(base.signals["running"], data=base.signals["running"].data + 1)})
+    shifted = replace(base, trains=Trains(4, lambda unit: base.trains.read(unit) + (unit == 3) * 1e-3))
+    swapped = replace(base, trains=Trains(4, lambda unit: base.trains.read(3 - unit)))
+    longer = replace(base, observed=Spans.of(0.0, 11.0))
+    digests = {written(tmp_path / str(i), r)["content_digest"] for i, r in enumerate([base, fewer_trials, louder, shifted, swapped, longer])}
+    assert len(digests) == 6
+
+
+# Row groups
+
+
+def row_groups(folder: Path) -> list[tuple[int, int, int, int, int]]:
+    meta = pq.read_metadata(folder / "spikes.parquet")
+    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+    stats = [(g.column(0).statistics, g.column(1).statistics) for g in groups]
+    return [(u.min, u.max, t.min, t.max, g.num_rows) for g, (u, t) in zip(groups, stats, strict=True)]
+
+
+def check_row_groups(folder: Path, marker: dict, limit: int) -> None:
+    edges = np.array(marker["block_edges"])
+    groups = row_groups(folder)
+    blocks = []
+    for unit_min, unit_max, tick_min, tick_max, n in groups:
+        block = np.searchsorted(edges, [tick_min, tick_max], side="right") - 1
+        assert block[0] == block[1]
+        assert n <= limit or unit_min == unit_max
+        assert n > 0
+        blocks.append((block[0], unit_min, unit_max))
+    assert blocks == sorted(blocks)
+    for (block, _, last), (next_block, first, _) in zip(blocks[:-1], blocks[1:], strict=True):
+        assert block < next_block or last < first  # no unit is cut within a block
+    assert sum(g[4] for g in groups) == marker["n_spikes"]
+
+
+def test_row_groups_stay_in_a_block_and_hold_65536_spikes_or_one_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    counts = [70_000, 10, 0, 40_000, 30_000, 65_536, 1, 100_000, 0]
+    folder = tmp_path / "s"
+    marker = written(folder, of_trains([np.sort(rng.uniform(0, 700, n)) for n in counts]))
+    check_row_groups(folder, marker, 65_536)
+    assert len(marker["block_edges"]) == 4
+    assert layout.SPIKES_PER_ROW_GROUP == 65_536
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(any), st.integers(1, 40), st.integers(1, 200), st.integers(0, 99))
+def test_row_groups_are_cut_alike_at_any_size(tmp_path_factory, counts, limit, block, seed):
+    rng = np.random.default_rng(seed)
+    trains = [np.sort(rng.integers(-300, 300, n)) for n in counts]
+    folder = tmp_path_factory.mktemp("groups") / "s"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "SPIKES_PER_ROW_GROUP", limit)
+        patch.setattr(layout, "block_edges", lambda first, last, _: np.arange(first // block, last // block + 2) * block)
+        marker = written(folder, of_trains(trains, kind="ticks"))
+    check_row_groups(folder, marker, limit)
+    assert stored_trains(folder, len(counts)) == [t.tolist() for t in trains]
+
+
+# Ordinary imperfection
+
+
+@pytest.mark.parametrize(("n_outside", "warned"), [(0, False), (2, False), (3, True)])
+def test_spikes_outside_the_spans_are_kept_counted_and_warned_about_above_one_percent(tmp_path, n_outside, warned):
+    times = np.r_[np.linspace(0.1, 9.9, 200 - n_outside), 20.0 + np.arange(n_outside)]
+    marker = written(tmp_path / "s", of_trains([times], observed=Spans.of(0.0, 10.0), span_source="obs_intervals"))
+    assert marker["n_spikes"] == 200
+    assert marker["n_spikes_outside_observed"] == n_outside
+    assert len(stored_trains(tmp_path / "s", 1)[0]) == 200
+    warning = f"{n_outside} of 200 spikes lie outside the observed spans (obs_intervals): the spans are probably wrong"
+    assert (warning in marker["notes"]) == warned
+
+
+def test_a_rate_is_over_the_observed_time_and_its_spikes(tmp_path):
+    written(tmp_path / "s", of_trains([[1.0, 2.0, 3.0, 50.0], []], observed=Spans.of(0.0, 10.0)))
+    assert pd.read_parquet(tmp_path / "s" / "units.parquet").rate_hz.tolist() == [0.3, 0.0]
+
+
+def test_a_unit_never_observed_has_no_rate(tmp_path):
+    written(tmp_path / "s", of_trains([[1.0], [2.0]], observed=Spans.of(0.0, 10.0, 0)))
+    assert pq.read_table(tmp_path / "s" / "units.parquet").column("rate_hz").to_pylist() == [0.1, None]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_times_that_are_not_finite_are_dropped_and_counted(tmp_path, bad):
+    marker = written(tmp_path / "s", of_trains([np.r_[np.arange(99.0), bad], np.arange(10.0)]))
+    assert marker["n_spikes"] == 109
+    assert marker["notes"] == ["1 of 110 spike times were NaN or infinite and were dropped"]
+
+
+def test_more_than_one_percent_not_finite_is_an_error(tmp_path):
+    with pytest.raises(BadTimes, match=r"^s: 2 of 101 spike times are NaN or infinite, more than 1 %: not a usable recording$"):
+        written(tmp_path / "s", of_trains([np.r_[np.arange(99.0), np.nan, np.nan]]))
+    assert not (tmp_path / "s" / "session.json").exists()
+
+
+def test_unsorted_trains_are_sorted_and_noted(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[3.0, 1.0, 2.0], [1.0, 2.0], [5.0, 4.0]]))
+    assert stored_trains(tmp_path / "s", 3)[0] == [100_000, 200_000, 300_000]
+    assert marker["notes"] == ["2 spike trains were not in time order and were sorted"]
+
+
+def test_silent_units_are_rows_without_spikes(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[], [1.0], []]))
+    units = pd.read_parquet(tmp_path / "s" / "units.parquet")
+    assert marker["n_units"] == 3
+    assert units.n_spikes.tolist() == [0, 1, 0]
+
+
+def test_a_recording_without_a_single_spike_is_an_error_that_says_what_it_holds(tmp_path):
+    with pytest.raises(NoEvents, match=r"^s: sought spikes, found 2 units without a single one; the file holds 3 images$"):
+        written(tmp_path / "s", of_trains([[], []], holds="3 images"))
+
+
+def test_32_bit_times_are_noted_with_their_resolution(tmp_path):
+    trains = [np.array([1.0, np.nan], np.float32), np.array([1000.0], np.float32), np.linspace(0, 1, 200, dtype=np.float32)]
+    marker = written(tmp_path / "s", of_trains(trains))
+    assert "spike times are 32-bit floats at the source, 6.1e-05 s apart at the end of the recording" in marker["notes"]
+
+
+def test_the_notes_of_the_reader_come_first(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[2.0, 1.0]], notes=("two unit ids were alike",)))
+    assert marker["notes"] == ["two unit ids were alike", "1 spike trains were not in time order and were sorted"]
+
+
+def test_times_that_are_samples_become_ticks_in_whole_numbers(tmp_path):
+    samples = np.arange(0, 300_000, 7)
+    written(tmp_path / "s", of_trains([samples / 30_000], sample_rate=Fraction(30_000)))
+    assert stored_trains(tmp_path / "s", 1)[0] == [s * 10 // 3 for s in samples.tolist()]
+
+
+def test_ticks_of_a_binned_source_are_kept(tmp_path):
+    marker = written(tmp_path / "s", of_trains([np.array([3, 0, 0, 9], np.uint16)], kind="ticks", ticks_per_s=50, quantity="counts"))
+    assert stored_trains(tmp_path / "s", 1)[0] == [0, 0, 3, 9]
+    assert (marker["ticks_per_s"], marker["quantity"], marker["duration_s"]) == (50, "counts", 0.2)
+
+
+def test_a_column_of_another_kind_fails_clearly(tmp_path):
+    units = pa.table({"unit_id": ["u0"], "depth_um": ["deep"]})
+    with pytest.raises(UnreadableFile, match="column depth_um should hold double"):
+        written(tmp_path / "s", replace(of_trains([[1.0]]), units=units))
+
+
+# Observed spans
+
+
+def observed_of(folder: Path) -> list[list[float]]:
+    return pd.read_parquet(folder / "intervals" / "observed.parquet")[["unit", "start_s", "stop_s"]].to_numpy().tolist()
+
+
+def test_invalid_times_are_taken_out_of_what_was_observed(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[1.0]], observed=Spans.of([0.0, 5.0], [4.0, 9.0]), invalid=Spans.of([3.0, 8.5], [6.0, 20.0])))
+    assert observed_of(tmp_path / "s") == [[-1, 0.0, 3.0], [-1, 6.0, 8.5]]
+    assert (marker["duration_s"], marker["observed_s"]) == (8.5, 5.5)
+    assert marker["span_source"] == "spikes, less invalid times"
+
+
+def test_units_with_the_same_spans_share_them(tmp_path):
+    written(tmp_path / "s", of_trains([[1.0], [2.0]], observed=Spans.of([0.0, 0.0], [4.0, 4.0], [0, 1])))
+    assert observed_of(tmp_path / "s") == [[-1, 0.0, 4.0]]
+
+
+def test_units_with_other_spans_keep_their_own(tmp_path):
+    spans = Spans.of([0.0, 0.0, 3.0], [4.0, 2.0, 4.0], [0, 1, 1])
+    written(tmp_path / "s", of_trains([[1.0], [1.5]], observed=spans, invalid=Spans.of(0.5, 1.0, 1)))
+    assert observed_of(tmp_path / "s") == [[0, 0.0, 4.0], [1, 0.0, 0.5], [1, 1.0, 2.0], [1, 3.0, 4.0]]
+
+
+def test_spans_are_rounded_outwards_so_that_their_spikes_lie_inside(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[1.000004, 1.999996]], observed=Spans.of(1.000003, 1.999997)))
+    assert observed_of(tmp_path / "s") == [[-1, 1.0, 2.0]]
+    assert marker["n_spikes_outside_observed"] == 0
+
+
+def test_endless_spans_end_with_the_spikes_and_endless_holes_take_all(tmp_path):
+    inf = np.inf
+    written(tmp_path / "a", of_trains([[1.0, 9.0]], observed=Spans.of(-inf, inf)))
+    assert observed_of(tmp_path / "a") == [[-1, 1.0, 9.00001]]
+    written(tmp_path / "b", of_trains([[1.0, 9.0]], observed=Spans.of(0.0, 20.0), invalid=Spans.of(15.0, inf)))
+    assert observed_of(tmp_path / "b") == [[-1, 0.0, 15.0]]
+
+
+def test_spans_that_do_not_fit_the_clock_are_refused(tmp_path):
+    with pytest.raises(BadTimes, match=r"a span 1e\+300 s from zero does not fit a clock of 100000 ticks a second"):
+        written(tmp_path / "s", of_trains([[1.0]], observed=Spans.of(0.0, 1e300)))
+
+
+def test_a_recording_that_is_all_invalid_is_stored_and_never_observed(tmp_path):
+    marker = written(tmp_path / "s", of_trains([[1.0]], invalid=Spans.of(0.0, 9.0)))
+    assert observed_of(tmp_path / "s") == []
+    assert (marker["n_spikes_outside_observed"], marker["duration_s"]) == (1, 0.0)
+
+
+def test_one_spike_ages_from_the_others_does_not_swell_the_file(tmp_path):
+    marker = written(tmp_path / "s", of_trains([np.r_[np.arange(10.0), 1.6e9]]))
+    assert len(marker["block_edges"]) < 1100
+    assert stored_trains(tmp_path / "s", 1)[0][-1] == 160_000_000_000_000
+
+
+# Signals
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((0,), "f8"), ((1,), "u1"), ((3, 0), "f4"), ((1000, 700), "i2"), ((7, 400, 300), "f4"), ((5, 3), ">f8"), ((5,), "?"), ((300_000,), "f8")],
+)
+def test_signals_of_any_shape_and_type_come_back(tmp_path, shape, dtype):
+    data = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
+    dims = ("time", "y", "x")[: len(shape)]
+    written(tmp_path / "s", of_trains([[1.0]], signals={"x": Signal(data, dims, start_s=0.0, rate_hz=10.0)}))
+    array = zarr.open_group(tmp_path / "s" / "signals.zarr", mode="r")["x/data"]
+    assert array.shape == shape
+    assert array.dtype == np.dtype(dtype).newbyteorder("=")
+    assert np.array_equal(array[...], data)
+    assert array.metadata.dimension_names == dims
+
+
+def test_a_large_signal_is_read_a_shard_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("neuropile.writing.SIGNAL_CHUNK_BYTES", 800)
+    monkeypatch.setattr("neuropile.writing.SIGNAL_SHARD_CHUNKS", 4)
+    asked = []
+
+    class Source:
+        shape, dtype = (1234, 5), np.dtype(np.float32)
+
+        def __getitem__(self, rows):
+            asked.append(rows.stop - rows.start)
+            return np.arange(rows.start * 5, rows.stop * 5, dtype=np.float32).reshape(-1, 5)
+
+    one = written(tmp_path / "s", of_trains([[1.0]], signals={"x": Signal(Source(), ("time", "c"), start_s=0.0, rate_hz=10.0)}))
+    assert set(asked[:-1]) == {160}
+    assert sum(asked) == 1234
+    whole = np.arange(1234 * 5, dtype=np.float32).reshape(-1, 5)
+    assert np.array_equal(zarr.open_group(tmp_path / "s" / "signals.zarr", mode="r")["x/data"][...], whole)
+    monkeypatch.undo()
+    other = written(tmp_path / "t", of_trains([[1.0]], signals={"x": Signal(whole, ("time", "c"), start_s=0.0, rate_hz=10.0)}))
+    assert one["content_digest"] == other["content_digest"]
+
+
+def test_what_the_file_says_of_itself_becomes_plain_json(tmp_path):
+    source = {"a": np.float32(1.5), "b": np.array([1, 2]), "c": float("nan"), 3: {"d": (np.int64(1), b"x")}, "when": pd.Timestamp("2020-01-01")}
+    marker = written(tmp_path / "s", of_trains([[1.0]], source=source))
+    assert marker["source"] == {"a": 1.5, "b": [1, 2], "c": None, "3": {"d": [1, "b'x'"]}, "when": "2020-01-01 00:00:00"}
