@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_a_lost_store_is_named(store: Store, tmp_path: Path) -> None:
 def test_a_changed_session_is_noticed(store: Store, tmp_path: Path) -> None:
     make_pile(store).save(tmp_path / "p.parquet")
     shutil.rmtree(store.root)
-    testing.store(store.root, [testing.recording(7, session_id="session-0")])
+    testing.store(store.root, [replace(testing.recording(7), session_id="session-0")])
     with pytest.raises(PileError, match="its content changed"):
         open_pile(tmp_path / "p.parquet")[0].counts()
 

@@ -24,6 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Terms:
+    """On what terms recordings may be used: an SPDX licence name, and what to cite."""
+
+    license: str | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one source file: status "stored", "present" (stored before) or "failed", with the error."""
 
@@ -43,8 +51,7 @@ def ingest(
     *,
     dataset: str = "local",
     replace: bool = False,
-    license: str | None = None,
-    citation: str | None = None,
+    terms: Terms = Terms(),
     progress: Progress = QUIET,
 ) -> list[Outcome]:
     """Store one session a file; a file that fails is recorded and the rest go on.
@@ -54,11 +61,10 @@ def ingest(
     reader_of : gives the reader of a path, or raises UnreadableFile
     dataset : the folder of the store the sessions go to
     replace : build again a session that is stored already from other bytes
-    license, citation : kept with each session that does not bring its own
+    terms : licence and citation of each session that does not bring its own
     """
     _check_dataset(dataset)
     files = list(paths)
-    terms = {"license": license, "citation": citation}
     return [_ingest_file(path, store, reader_of, dataset, replace, terms) for path in progress.track(files, len(files), "ingesting")]
 
 
@@ -93,7 +99,7 @@ def _check_dataset(dataset: str) -> None:
         raise StoreError(f"a dataset cannot be called {dataset!r}: the store's index lives there")
 
 
-def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: dict[str, str | None]) -> Outcome:
+def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms) -> Outcome:
     key = f"{dataset}/{safe_name(path.stem)}"
     try:
         reader = reader_of(path)
@@ -110,9 +116,9 @@ def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], 
     return Outcome(path, key, "failed", error=error)
 
 
-def _store_file(path: Path, key: str, store: Store, reader: Reader, asset: Asset, replace: bool, terms: dict[str, str | None]) -> Outcome:
+def _store_file(path: Path, key: str, store: Store, reader: Reader, asset: Asset, replace: bool, terms: Terms) -> Outcome:
     dataset, _, session_id = key.partition("/")
-    provenance = Provenance(dataset, (asset,), repr(reader), **terms)
+    provenance = Provenance(dataset, (asset,), repr(reader), terms.license, terms.citation)
     final = store.root / dataset / session_id
     if (final / layout.SESSION_FILE).is_file():
         marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")

@@ -10,7 +10,7 @@ from colorsys import hsv_to_rgb
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import matplotlib as mpl
@@ -31,7 +31,7 @@ _DPI = 200
 _CELLS_PER_INCH = 100  # of time: a cell is two pixels wide, so that one spike alone is seen
 _INK, _MUTED, _UNOBSERVED, _BLUE = "#1b2530", "#66717d", "#ddd8d1", "#2c6aa8"
 # The lightest blue, one spike, still stands out from white; zero has no colour at all.
-_RATES = LinearSegmentedColormap.from_list("rates", ["#6fa2d4", "#4a86c4", "#2f6db2", "#174684", "#0a1c40"])
+_RATES = LinearSegmentedColormap.from_list("rates", ["#78a9d8", "#4f8ac6", "#2f6db2", "#174684", "#0a1c40"])
 _LABEL, _TIME = 7.5, "Time on the session's clock (s)"
 _AXES = {"edgecolor": _MUTED, "labelcolor": _INK, "labelsize": 8, "linewidth": 0.6, "spines.right": False, "spines.top": False}
 _STYLE = {"font.size": 8, "text.color": _INK, **{f"axes.{name}": value for name, value in _AXES.items()}}
@@ -162,7 +162,7 @@ def segments(panels: Sequence[SegmentPanel], title: str | None = None) -> Figure
     across = {3: 3}.get(len(panels), min(math.ceil(math.sqrt(len(panels))), 4))
     width, height = {1: (7.2, 4.0), 2: (4.4, 2.7), 3: (3.5, 2.3), 4: (2.9, 2.0)}[across]
     left, top, gap = 0.65, 0.82 if title else 0.4, 0.62
-    page = _Page(left + across * (width + gap) - gap + 0.25, top + math.ceil(len(panels) / across) * (height + gap) - gap + 1.3)
+    page = _Page(left + across * (width + gap) - gap + 0.3, top + math.ceil(len(panels) / across) * (height + gap) - gap + 1.3)
     sizes = [_cell_size(panel.counts.shape, width, height) for panel in panels]
     rates = [fold(p.counts, size) / (size[0] * size[1] * p.bin_width_s) for p, size in zip(panels, sizes, strict=True)]
     norm = _rate_norm(rates)
@@ -176,7 +176,7 @@ def segments(panels: Sequence[SegmentPanel], title: str | None = None) -> Figure
             _number_axis(ax.yaxis, 5, integer=True)
             ax.set(ylabel="" if i % across else "Unit", xlabel=_TIME if i + across >= len(panels) else "")
         cell = _cell([size[0] for size in sizes], [size[1] * p.bin_width_s for p, size in zip(panels, sizes, strict=True)])
-        _colourbar(page, max(page.width - 3.75, 2.9), page.height - 0.44, 3.5, norm, f"Mean rate of a unit (Hz), in cells of {cell}")
+        _colourbar(page, max(page.width - 3.8, 2.9), page.height - 0.44, 3.5, norm, f"Mean rate of a unit (Hz), in cells of {cell}")
         _key(page, left, page.height - 0.6)
     return page.figure
 
@@ -255,6 +255,7 @@ class _Page:
 
     def axes(self, left: float, top: float, width: float, height: float, sharex: mpl.axes.Axes | None = None) -> mpl.axes.Axes:
         ax = self.figure.add_axes((left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height), sharex=sharex)
+        ax.spines[["left", "bottom"]].set_position(("outward", 2))  # or they would hide the outermost row and column
         ax.tick_params(**_TICKS)
         return ax
 
@@ -282,12 +283,14 @@ def _paint(ax: mpl.axes.Axes, rate: np.ndarray, norm: LogNorm, clock: tuple[floa
     if 1 < len(rate) <= 60:  # rows this tall take a hairline between them
         ax.hlines(np.arange(1, len(rate)) * (n_rows / len(rate)) - 0.5, *clock, color="white", linewidth=0.5)
     ax.set(xlim=clock, ylim=look["extent"][2:])
-    finest = max(1 - math.floor(math.log10((clock[1] - clock[0]) / 5)), 0)
-    _number_axis(ax.xaxis, int(np.clip(ax.bbox.width / _DPI / (0.25 + 0.07 * len(f"{clock[1]:,.{finest}f}")), 1, 7)))
+    finest = max(-math.floor(math.log10((clock[1] - clock[0]) / 5)), 0)
+    digits = len(f"{clock[1]:,.{finest}f}")
+    n_ticks = int(np.clip(ax.bbox.width / _DPI / (0.18 + 0.065 * digits), 2, 7))
+    _number_axis(ax.xaxis, n_ticks, prune="both" if digits > 8 else None)  # long numbers would meet the next panel's
 
 
-def _number_axis(axis: mpl.axis.Axis, n_ticks: int, integer: bool = False) -> None:
-    axis.set_major_locator(MaxNLocator(n_ticks, integer=integer, min_n_ticks=1, steps=[1, 2, 5, 10]))
+def _number_axis(axis: mpl.axis.Axis, n_ticks: int, integer: bool = False, prune: Literal["both"] | None = None) -> None:
+    axis.set_major_locator(MaxNLocator(n_ticks, integer=integer, min_n_ticks=1, prune=prune, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
 
 
@@ -303,12 +306,12 @@ def _depth_axis(ax: mpl.axes.Axes, depth_um: np.ndarray, named: bool) -> None:
 
 
 def _region_band(ax: mpl.axes.Axes, region: Sequence[str | None], n_rows: int) -> None:
-    """Runs of one region as blocks of its colour, with as many names beside them as there is room for."""
+    """Runs of one region as blocks of its colour; beside the longest of each its name, as many as there is room for."""
     inches = ax.bbox.width / _DPI, ax.bbox.height / _DPI
     ax.set(xlim=(0, inches[0]), ylim=(n_rows - 0.5, -0.5))
     ax.set_axis_off()
     starts = [i for i in range(len(region)) if i == 0 or region[i] != region[i - 1]]
-    runs = sorted(zip(starts, [*starts[1:], len(region)], strict=True), key=lambda run: (run[0] - run[1], crc32(f"{region[run[0]]}".encode())))  # longest first
+    runs = sorted(zip(starts, [*starts[1:], len(region)], strict=True), key=lambda run: (run[0] - run[1], crc32(f"{region[run[0]]}".encode())))
     look: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5 if len(runs) < 60 else 0}
     for start, stop in runs:
         ax.broken_barh([(0, 0.13)], (start - 0.5, stop - start), facecolor=region_colour(region[start]), **look)
@@ -321,15 +324,8 @@ def _region_band(ax: mpl.axes.Axes, region: Sequence[str | None], n_rows: int) -
     ax.add_collection(LineCollection([[(0.15, m), (0.20, m), (0.29, y), (0.33, y)] for m, y in zip(middle, at, strict=True)], colors=_MUTED, linewidths=0.5))
     for (start, _), y in zip(shown, at, strict=True):
         _fit(ax.text(0.36, y, region[start] or "unknown", size=7, va="center", color=_INK if region[start] else _MUTED, parse_math=False), inches[0] - 0.36)
-    ax.text(
-        0.36,
-        -0.01,
-        f"{len(longest) - len(shown)} more not named" if len(longest) > len(shown) else "",
-        transform=ax.transAxes,
-        size=6.5,
-        va="top",
-        color=_MUTED,
-    )
+    if len(longest) > len(shown):
+        ax.text(0.36, -0.01, f"{len(longest) - len(shown)} more not named", transform=ax.transAxes, size=6.5, va="top", color=_MUTED)
 
 
 def _population(ax: mpl.axes.Axes, overview: SessionOverview, n_units: int, start_s: float, stop_s: float) -> None:
@@ -363,6 +359,7 @@ def _rate_histogram(ax: mpl.axes.Axes, rate_hz: np.ndarray) -> None:
 
 def _colourbar(page: _Page, left: float, top: float, width: float, norm: LogNorm, label: str) -> None:
     ax = page.axes(left, top, width, 0.10)
+    ax.spines.bottom.set_position(("outward", 0))
     subs = (1, 2, 5) if float(norm.vmax or 1) < 300 * float(norm.vmin or 1) else (1,)
     bar = page.figure.colorbar(ScalarMappable(norm, _RATES), cax=ax, orientation="horizontal", ticks=LogLocator(subs=subs, numticks=20))
     bar.minorticks_off()

@@ -33,7 +33,6 @@ def recording(
     observed: Literal["whole", "gaps", "each"] | None = "whole",
     invalid: bool = False,
     float32: bool = False,
-    session_id: str | None = None,
 ) -> Recording:
     """A session with log-normal rates, responses to stimuli, regions, depths, qualities, trials and behaviour.
 
@@ -45,7 +44,6 @@ def recording(
         Units fire only while observed
     invalid : take the stretch from 70 to 75 % of the session out of what was observed
     float32 : spike times as 32-bit floats
-    session_id : "session-<seed>" by default
 
     Spike trains are made one at a time when they are read, so a large recording costs no memory before that.
 
@@ -74,7 +72,7 @@ def recording(
         return times.astype(np.float32) if float32 else times
 
     return Recording(
-        session_id=session_id or f"session-{seed}",
+        session_id=f"session-{seed}",
         units=_units(rng, n_units),
         trains=Trains(n_units, read),
         subject=Subject(f"mouse-{seed % 3}", "Mus musculus", "F", "P90D", "wt/wt"),

@@ -41,7 +41,7 @@ def demo(out: Annotated[Path, typer.Option(help="Where the store, the pile, the 
         if not as_json:
             print(f"{source['title']} ({source['license']})\n  {source['citation']}")
         outcomes = building.ingest(
-            files, store, readers.find, dataset=source["dataset"], license=source["license"], citation=source["citation"], progress=progress()
+            files, store, readers.find, dataset=source["dataset"], terms=building.Terms(source["license"], source["citation"]), progress=progress()
         )
         failed = [o.error for o in outcomes if o.error]
         if failed:

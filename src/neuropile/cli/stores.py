@@ -40,7 +40,7 @@ def ingest(
         except UnreadableFile as e:
             missing.append({"path": str(path), "session": None, "status": "failed", "error": str(e)})
     out = create_store(store)
-    outcomes = building.ingest(files, out, readers.find, dataset=dataset, replace=replace, license=license, citation=citation, progress=progress())
+    outcomes = building.ingest(files, out, readers.find, dataset=dataset, replace=replace, terms=building.Terms(license, citation), progress=progress())
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]
     for row in failed:
