@@ -20,6 +20,7 @@ Row = dict[str, object]
 
 
 def row(what: str, data: str, peer: str, theirs: float | None, ours: float, aim: str, *, ratio: float | None = None) -> Row:
+    """One line of the table."""
     ratio = ratio if ratio is not None else ours / theirs if theirs else None
     return {"what": what, "data": data, "peer": peer, "theirs": theirs, "ours": ours, "ratio": ratio, "aim": aim}
 
@@ -94,7 +95,10 @@ def listing() -> Row:
 
     n = 50_000
     rng = np.random.default_rng(0)
-    columns = {f.name: pa.array([f"{f.name}_{i % 700}" for i in range(n)]) if pa.types.is_string(f.type) else pa.array(rng.integers(1, 1000, n)).cast(f.type) for f in SEGMENT_SCHEMA}
+    columns = {
+        f.name: pa.array([f"{f.name}_{i % 700}" for i in range(n)]) if pa.types.is_string(f.type) else pa.array(rng.integers(1, 1000, n)).cast(f.type)
+        for f in SEGMENT_SCHEMA
+    }
     columns["split"] = pa.array(rng.choice(["train", "val", "test"], n))
     pile = Pile(pa.table(columns), StoreSource({}), {})
     seconds = median_s(lambda: [pile.train, pile.test, pile.take(rng.permutation(n)), pile.summary()])
@@ -108,6 +112,7 @@ def help_time() -> Row:
 
 
 def main() -> None:
+    """Make the stores, run everything, print one table or, with --json, one array."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows: list[Row] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -14,6 +15,9 @@ _UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, 
 settings.register_profile("quick", derandomize=True, database=None, max_examples=100, **_UNHURRIED)
 settings.register_profile("soak", max_examples=5_000, **_UNHURRIED)
 settings.load_profile(os.environ.get("NEUROPILE_HYPOTHESIS", "quick"))
+
+#: Processes that tests start are forked from one that has these loaded, and nothing else.
+multiprocessing.set_forkserver_preload(["neuropile.building", "neuropile.testing", "zarr", "pandas", "neuropile.session"])
 
 REAL_DATA = os.environ.get("NEUROPILE_REAL_DATA")
 

@@ -39,7 +39,7 @@ def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
         if not row:
             continue
         assert len(row) == len(printed[name]), name
-        for a, b in list(zip(row, printed[name], strict=True))[:-1 if name[:5] in ("store", "publi", "figur") else None]:  # the last is seconds
+        for a, b in list(zip(row, printed[name], strict=True))[: -1 if name[:5] in ("store", "publi", "figur") else None]:  # the last is seconds
             if re.fullmatch(r"[\d,.]+", a):
                 assert float(a.replace(",", "")) == pytest.approx(float(b.replace(",", "")), rel=0.05), name
             else:

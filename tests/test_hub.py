@@ -73,7 +73,13 @@ def test_open_pile_gives_back_every_segment_with_its_labels_and_masks(folder: Pa
     for s in opened:
         other = by_place[s.key, s.segment_id]
         assert s.counts().identical(other.counts())
-        assert (s.split, s.first_bin, s.subject_id, s.species, s.recording_id) == (other.split, other.first_bin, other.subject_id, other.species, other.recording_id)
+        assert (s.split, s.first_bin, s.subject_id, s.species, s.recording_id) == (
+            other.split,
+            other.first_bin,
+            other.subject_id,
+            other.species,
+            other.recording_id,
+        )
         np.testing.assert_array_equal(s.counts(out=np.empty((s.n_units, s.n_bins), np.uint8)), other.counts().values)
 
 

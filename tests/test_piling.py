@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_pieces_follow_the_chunk_rule_and_cover_each_stretch(gaps: list[tuple[in
         assert [b - a for a, b in own[:-1]] == [width] * (len(own) - 1)
         assert own[0][0] == first
         assert own[-1][1] == stop
-        assert all(a[1] == b[0] for a, b in zip(own, own[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(own))
         assert len(own) <= k
         assert all(0 < (b - a) * n_units <= max_tokens + n_units - 1 for a, b in own)
         left = [p for p in left if p not in own]
@@ -53,12 +54,12 @@ def test_segments_cover_the_observed_time_once_and_never_cross_a_long_gap(store:
     for key in store:
         own = [s for s in pile if s.key == key]
         assert [s.segment_id for s in own] == [f"segment_{i}" for i in range(len(own))]
-        assert all(a.first_bin + a.n_bins <= b.first_bin for a, b in zip(own, own[1:], strict=False))
+        assert all(a.first_bin + a.n_bins <= b.first_bin for a, b in pairwise(own))
         spans = store[key].observed.of_any() / store[key].ticks_per_s
         for start, stop in spans:
             inside = sum(max(min(s.stop_s, stop) - max(s.start_s, start), 0) for s in own)
             assert inside == pytest.approx(stop - start)
-        for (_, a), (b, _) in zip(spans, spans[1:], strict=False):
+        for (_, a), (b, _) in pairwise(spans):
             if b - a >= 1:
                 assert not any(s.start_s < (a + b) / 2 < s.stop_s for s in own)
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +53,7 @@ def test_stretches_hold_every_touched_bin_and_break_at_the_gaps(spans, per_bin, 
     assert touched <= ticks_in(found)
     assert np.all(found[1:, 0] >= found[:-1, 1])  # ascending, and no bin in two
     breaks = 0
-    for (_, stop), (start, _) in zip(merged[:-1], merged[1:], strict=True):
+    for (_, stop), (start, _) in pairwise(merged):
         shares_a_bin = (stop - 1) // per_bin == start // per_bin
         breaks += max_gap is not None and start - stop >= max_gap and not shares_a_bin
     assert len(found) == (breaks + 1 if len(merged) else 0)

@@ -5,6 +5,7 @@ import re
 import socket
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from neuropile.errors import BadTimes, NoEvents, UnreadableFile
 from neuropile.types import Asset, Recording, Signal, Spans, Trains
 from neuropile.writing import Provenance, index_rows, write_session
 
+#: Each example writes a session: fewer do.
+few = settings(max_examples=settings().max_examples // 3)
 PROVENANCE = Provenance("test", (Asset("file.nwb", 3, "00ff"),), "reader()", license="CC-BY-4.0", citation="doi:1")
 
 
@@ -258,7 +261,7 @@ def check_row_groups(folder: Path, marker: dict, limit: int) -> None:
         assert n > 0
         blocks.append((block[0], unit_min, unit_max))
     assert blocks == sorted(blocks)
-    for (block, _, last), (next_block, first, _) in zip(blocks[:-1], blocks[1:], strict=True):
+    for (block, _, last), (next_block, first, _) in pairwise(blocks):
         assert block < next_block or last < first  # no unit is cut within a block
     assert sum(g[4] for g in groups) == marker["n_spikes"]
 
@@ -273,7 +276,7 @@ def test_row_groups_stay_in_a_block_and_hold_65536_spikes_or_one_unit(tmp_path):
     assert layout.SPIKES_PER_ROW_GROUP == 65_536
 
 
-@settings(max_examples=40)
+@few
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(any), st.integers(1, 40), st.integers(1, 200), st.integers(0, 99))
 def test_row_groups_are_cut_alike_at_any_size(tmp_path_factory, counts, limit, block, seed):
     rng = np.random.default_rng(seed)
@@ -411,7 +414,7 @@ def test_endless_spans_end_with_the_spikes_and_endless_holes_take_all(tmp_path):
 
 
 def test_spans_that_do_not_fit_the_clock_are_refused(tmp_path):
-    with pytest.raises(BadTimes, match=r"a span 1e\+300 s from zero does not fit a clock of 100000 ticks a second"):
+    with pytest.raises(BadTimes, match=r"a time of -?1e\+300 s does not fit a clock of 100000 ticks a second"):
         written(tmp_path / "s", of_trains([[1.0]], observed=Spans.of(0.0, 1e300)))
 
 

@@ -47,9 +47,17 @@ def tick_of(time_s: np.ndarray | float, ticks_per_s: int) -> np.ndarray:
     """The tick each time lies in: floor(time * ticks_per_s + 1e-3), int64.
 
     The thousandth of a tick brings back times whose decimal or sample clock lies on a tick but whose nearest
-    float lies just below it.
+    float lies just below it. Raises BadTimes where a time is not finite or does not fit the clock.
     """
-    return np.floor(np.asarray(time_s, np.float64) * ticks_per_s + 1e-3).astype(np.int64)
+    times = np.asarray(time_s, np.float64)
+    _check_fits(times, ticks_per_s)
+    return np.floor(times * ticks_per_s + 1e-3).astype(np.int64)
+
+
+def _check_fits(times: np.ndarray, ticks_per_s: int) -> None:
+    if times.size and not np.abs(times).max() * ticks_per_s < MAX_TICK:
+        worst = times.flat[np.abs(times).argmax()]
+        raise BadTimes(f"a time of {worst} s does not fit a clock of {ticks_per_s} ticks a second; are these seconds?")
 
 
 def sample_ticks(samples: np.ndarray, sample_rate: Fraction, ticks_per_s: int) -> np.ndarray:
@@ -76,9 +84,8 @@ def to_ticks(times: np.ndarray, ticks_per_s: int, sample_rate: Fraction | None =
     finite = np.isfinite(times)
     n_dropped = int(times.size - finite.sum())
     times = times[finite] if n_dropped else times
-    if times.size and np.abs(times).max() * ticks_per_s >= MAX_TICK:
-        raise BadTimes(f"a time of {times[np.abs(times).argmax()]} s does not fit a clock of {ticks_per_s} ticks a second; are these seconds?")
     if sample_rate is not None and times.size:
+        _check_fits(times, ticks_per_s)
         position = times * float(sample_rate)
         samples = np.rint(position)
         if np.abs(position - samples).max() <= SAMPLE_TOLERANCE:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuropile import layout
 from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
-from neuropile.paths import safe_name, scratch_folder, sha256_file
+from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file
 from neuropile.progress import QUIET, Progress
 from neuropile.types import Asset, Reader, Recording
 from neuropile.writing import Provenance, index_rows, write_session
@@ -20,6 +20,8 @@ from neuropile.writing import Provenance, index_rows, write_session
 if TYPE_CHECKING:
     from neuropile.store import Store
 
+#: Where in a store sessions are written before they are moved to where they belong.
+_SCRATCH = ".building"
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,7 @@ def ingest(
     """
     _check_dataset(dataset)
     files = list(paths)
+    remove_abandoned(store.root / _SCRATCH)
     return [_ingest_file(path, store, reader_of, dataset, replace, terms) for path in progress.track(files, len(files), "ingesting")]
 
 
@@ -82,7 +85,7 @@ def add_recording(store: Store, recording: Recording, provenance: Provenance, *,
     if safe_name(recording.session_id) != recording.session_id:
         raise StoreError(f"session name {recording.session_id!r} is not safe for a folder; try {safe_name(recording.session_id)!r}")
     final = store.root / provenance.dataset / recording.session_id
-    with scratch_folder(store.root / ".building") as folder:
+    with scratch_folder(store.root / _SCRATCH) as folder:
         built = folder / "session"
         built.mkdir()
         write_session(recording, built, provenance)

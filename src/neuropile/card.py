@@ -106,9 +106,9 @@ def _header(c: Contents) -> list[str]:
 
 def _lead(c: Contents) -> str:
     tokens = sum(s["tokens"] for s in c.splits)
-    sessions = sum(d["sessions"] for d in c.datasets)
+    sessions, segments = (sum(d[n] for d in c.datasets) for n in ("sessions", "segments"))
     return (
-        f"Spike counts in bins of {c.bin_width} s: {tokens:,} tokens (unit x bin) in {sum(s['segments'] for s in c.splits):,} segments of {sessions:,} sessions, "
+        f"Spike counts in bins of {c.bin_width} s: {tokens:,} tokens (unit x bin) in {segments:,} segments of {sessions:,} sessions, "
         f"published by neuropile in its {c.layout} layout. `units` and `sessions` are tables of their own."
     )
 

@@ -46,15 +46,15 @@ class Counter:
                 counts = np.zeros((len(rows), grid.n_bins), kind)
                 if self.fill(counts, rows, grid) is None:
                     return counts, 0
-        kind = binning.COUNT_TYPES[-1] if dtype is None else _count_type(dtype)
-        counts = np.zeros((len(rows), grid.n_bins), kind)
+        last = binning.COUNT_TYPES[-1] if dtype is None else _count_type(dtype)
+        counts = np.zeros((len(rows), grid.n_bins), last)
         if self.fill(counts, rows, grid) is None:
             return counts, 0
         if not clip:
-            raise self._overflow(rows, grid, kind)
+            raise self._overflow(rows, grid, last)
         wide, _ = self.count(rows, grid)
-        largest = np.iinfo(kind).max
-        return np.minimum(wide, largest).astype(kind), int((wide > largest).sum())
+        largest = np.iinfo(last).max
+        return np.minimum(wide, largest).astype(last), int((wide > largest).sum())
 
     def count_into(self, out: np.ndarray, rows: np.ndarray, grid: Grid) -> None:
         """As `count`, into a contiguous (unit, bin) array of an unsigned type; raises CountOverflow where it does not fit."""
@@ -75,8 +75,8 @@ class Counter:
 
     def _overflow(self, rows: np.ndarray, grid: Grid, kind: Any) -> Exception:
         wide, _ = self.count(rows, grid)
-        row, k = np.unravel_index(wide.argmax(), wide.shape)
-        k = grid.first_bin + int(k)
+        row, column = np.unravel_index(wide.argmax(), wide.shape)
+        k = grid.first_bin + int(column)
         return binning.overflow(self.name_of(int(rows[row])), int(wide.max()), k, k * grid.ticks_per_bin / self.ticks_per_s, kind)
 
     def trains(self, rows: np.ndarray, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:

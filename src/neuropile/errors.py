@@ -31,6 +31,12 @@ class StoreError(NeuropileError):
     """A folder is not a store this version can read, or a session in it is missing or damaged."""
 
 
+class NotThere(StoreError, KeyError):
+    """A store, session or table has nothing of that name; a KeyError too, so that `in` and `get` work as in any mapping."""
+
+    __str__ = Exception.__str__
+
+
 class SessionExists(StoreError):
     """A session of that name is stored already, from other inputs."""
 

@@ -25,9 +25,12 @@ class SpikeFile:
     @cached_property
     def _file(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self.path, memory_map=True)
-        except (OSError, pa.ArrowInvalid) as e:
+            file = pq.ParquetFile(self.path, memory_map=True)
+            if file.schema_arrow.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in file.schema_arrow.types):
+                raise pa.ArrowInvalid(f"its columns are {', '.join(file.schema_arrow.names)}, not whole numbers unit, tick")
+        except (OSError, pa.ArrowException) as e:
             raise StoreError(f"{self.path} cannot be read ({e}); restore it from a copy or build the session again") from None
+        return file
 
     @cached_property
     def _groups(self) -> np.ndarray:
@@ -37,6 +40,8 @@ class SpikeFile:
         for i in range(meta.num_row_groups):
             group = meta.row_group(i)
             unit, tick = group.column(0).statistics, group.column(1).statistics
+            if unit is None or tick is None or not (unit.has_min_max and tick.has_min_max):
+                raise StoreError(f"{self.path} does not say which spikes its row group {i} holds; restore it from a copy or build the session again")
             rows.append((unit.min, unit.max, tick.min, tick.max, group.num_rows))
         return np.array(rows, np.int64).reshape(-1, 5)
 
@@ -59,7 +64,7 @@ class SpikeFile:
     def _read(self, groups: list[int]) -> tuple[np.ndarray, np.ndarray]:
         try:
             table = self._file.read_row_groups(groups, use_threads=False)
-        except (OSError, pa.ArrowInvalid) as e:
+        except (OSError, pa.ArrowException) as e:
             raise StoreError(f"{self.path} is damaged ({e}); restore it from a copy or build the session again") from None
         return table.column(0).to_numpy(), table.column(1).to_numpy()
 

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +43,7 @@ class Published:
 
     @property
     def bits_per_token(self) -> float:
+        """Bits of the data files a token (unit x bin) takes."""
         return 8 * self.bytes / self.n_tokens
 
 

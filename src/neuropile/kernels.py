@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from neuropile.errors import StoreError
+
+_NOT_SORTED = "spikes that are not in time order: the file is damaged; restore it from a copy or build the session again"
+_NO_SUCH_UNIT = "spikes of units that are not there: the file is damaged; restore it from a copy or build the session again"
+
 
 def divider(divisor: int) -> tuple[int, int]:
     """A multiplier and shift with `(x * multiplier) >> shift == x // divisor` for every 0 <= x < 2**31.
@@ -23,13 +28,17 @@ def scatter_near(units, ticks, row_of_unit, first_tick, multiplier, shift, out):
 
     units, ticks : (event,) integers; row_of_unit : (unit,) row of `out`, or -1 to leave the unit out
     Returns the flat index of the first cell that overflowed, or -1. Events outside `out` are not counted.
+    Units come from files: one that is not there would be a write outside of `out`, so each is checked.
     """
+    n_units = np.uint64(len(row_of_unit))
     n_bins = np.uint64(out.shape[1])
     flat = out.reshape(-1)
     m = np.uint64(multiplier)
     s = np.uint64(shift)
     bad = np.int64(-1)
     for i in range(len(ticks)):
+        if np.uint64(units[i]) >= n_units:  # so is one below zero
+            raise StoreError(_NO_SUCH_UNIT)
         row = row_of_unit[units[i]]
         delta = np.int64(ticks[i]) - first_tick
         if row < 0 or delta < 0:
@@ -47,9 +56,12 @@ def scatter_near(units, ticks, row_of_unit, first_tick, multiplier, shift, out):
 @njit(cache=True)
 def scatter_far(units, ticks, row_of_unit, first_tick, ticks_per_bin, out):
     """As `scatter_near` for spans of 2**31 ticks and more, with an ordinary division."""
+    n_units = np.uint64(len(row_of_unit))
     n_bins = out.shape[1]
     bad = np.int64(-1)
     for i in range(len(ticks)):
+        if np.uint64(units[i]) >= n_units:
+            raise StoreError(_NO_SUCH_UNIT)
         row = row_of_unit[units[i]]
         delta = np.int64(ticks[i]) - first_tick
         if row < 0 or delta < 0:
@@ -80,6 +92,8 @@ def scatter_aligned(ticks, offsets, rows, event_ticks, ticks_before, ticks_per_b
             i = np.searchsorted(train, first)
             while i < len(train) and train[i] < stop:
                 b = (train[i] - first) // ticks_per_bin
+                if b < 0:
+                    raise StoreError(_NOT_SORTED)
                 out[e, r, b] += 1
                 if out[e, r, b] == 0 and bad < 0:
                     bad = (e * len(rows) + r) * n_bins + b
@@ -92,6 +106,8 @@ def group_by_unit(units, ticks, n_units):
     """Events in unit order, time order kept within a unit: (unit + 1,) offsets and (event,) int64 ticks."""
     offsets = np.zeros(n_units + 1, np.int64)
     for u in units:
+        if np.uint64(u) >= np.uint64(n_units):
+            raise StoreError(_NO_SUCH_UNIT)
         offsets[u + 1] += 1
     for u in range(n_units):
         offsets[u + 1] += offsets[u]

@@ -194,6 +194,7 @@ def parquet_facts(path: Path) -> dict[str, int]:
 
 
 def write_json(value: Any, path: Path) -> None:
+    """A value as readable JSON, the same bytes for the same value."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -224,16 +225,19 @@ class ContentDigest:
         self._hash = hashlib.sha256()
 
     def text(self, *parts: object) -> None:
+        """Take in some values as text, each with its length so that no two sequences look alike."""
         for part in parts:
             data = str(part).encode()
             self._hash.update(len(data).to_bytes(8, "little") + data)
 
     def array(self, name: str, chunks: Iterable[np.ndarray], dtype: str, shape: tuple[int, ...]) -> None:
+        """Take in an array, given a piece at a time along its first axis."""
         self.text(name, dtype, shape)
         for chunk in chunks:
             self._hash.update(np.ascontiguousarray(chunk).astype(np.dtype(dtype).newbyteorder("<"), copy=False).data)
 
     def table(self, name: str, table: pa.Table) -> None:
+        """Take in a table, column by column, nulls apart from values."""
         self.text(name, table.num_rows)
         for field in table.schema:
             self.text(field.name, field.type)
@@ -248,4 +252,5 @@ class ContentDigest:
             self.text(*column.to_pylist())
 
     def hex(self) -> str:
+        """The digest of all that was taken in, as `sha256:` and hex."""
         return "sha256:" + self._hash.hexdigest()

@@ -73,13 +73,22 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
             parent.rmdir()
 
 
+def remove_abandoned(parent: Path) -> None:
+    """Remove the scratch folders under `parent` whose processes were killed, and `parent` if none is left."""
+    if parent.is_dir():
+        with scratch_folder(parent):
+            pass
+
+
 def _take_new_lock(parent: Path) -> tuple[Path, int]:
     while True:
-        parent.mkdir(parents=True, exist_ok=True)
         path = parent / f"{uuid.uuid4().hex[:12]}.lock"
         try:
+            parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_CREAT | os.O_RDWR)
-        except FileNotFoundError:  # another builder finished and removed the empty parent just now
+        except (FileNotFoundError, FileExistsError):  # another builder finished and removed the empty parent just now
+            if parent.is_file():
+                raise
             continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):

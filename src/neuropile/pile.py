@@ -87,14 +87,17 @@ class Pile:
 
     @property
     def train(self) -> Pile:
+        """The training split, as a pile."""
         return self._split("train")
 
     @property
     def val(self) -> Pile:
+        """The validation split, as a pile."""
         return self._split("val")
 
     @property
     def test(self) -> Pile:
+        """The test split, as a pile."""
         return self._split("test")
 
     def where(self, condition: str) -> Pile:
@@ -128,6 +131,7 @@ class Pile:
 
     @cached_property
     def n_tokens(self) -> int:
+        """Unit x bin, over all segments."""
         return int(pc.sum(pc.multiply(self.table.column("n_units").cast(pa.int64()), self.table.column("n_bins"))).as_py() or 0)
 
     def summary(self) -> list[dict[str, Any]]:
@@ -201,14 +205,17 @@ class StoreSource:
         return session, rows, Grid(int(ticks), segment.first_bin, segment.n_bins)
 
     def unit_values(self, segment: Segment, column: str) -> list[Any]:
+        """See Source."""
         session, rows, _ = self.of(segment)
         values = session.units[{"unit_ids": "unit_id", "regions": "region"}[column]].iloc[rows]
         return values.astype(object).where(values.notna(), None).tolist()
 
     def species(self, segment: Segment) -> str | None:
+        """See Source."""
         return self.of(segment)[0].species
 
     def observed(self, segment: Segment) -> np.ndarray:
+        """See Source."""
         session, rows, grid = self.of(segment)
         place = (grid.ticks_per_bin, grid.first_bin, grid.n_bins)
         if not session.observed.differs:
@@ -217,10 +224,12 @@ class StoreSource:
         return np.array([(i, a, b) for i, mask in enumerate(masks) for a, b in runs_of(mask)], np.int64).reshape(-1, 3)
 
     def counts_into(self, segment: Segment, out: np.ndarray) -> None:
+        """See Source."""
         session, rows, grid = self.of(segment)
         session.counter.count_into(out, rows, grid)
 
     def tables(self, segments: Iterable[Segment]) -> tuple[pa.Table, pa.Table]:
+        """See Source."""
         first = {s.key: s for s in segments}
         found = [self.of(s)[:2] for s in first.values()]
         sessions = [layout.session_row(session.record) for session, _ in found]
@@ -235,18 +244,23 @@ class PublishedSource:
         self.rows = rows
 
     def unit_values(self, segment: Segment, column: str) -> list[Any]:
+        """See Source."""
         return self.rows.unit_values(segment.row, column)
 
     def species(self, segment: Segment) -> str | None:
+        """See Source."""
         return self.rows.facts.column("species")[segment.row].as_py()
 
     def observed(self, segment: Segment) -> np.ndarray:
+        """See Source."""
         return self.rows.observed(segment.row)
 
     def counts_into(self, segment: Segment, out: np.ndarray) -> None:
+        """See Source."""
         self.rows.counts_into(segment.row, out)
 
     def tables(self, segments: Iterable[Segment]) -> tuple[pa.Table, pa.Table]:
+        """See Source."""
         keys = pa.array(sorted({s.key for s in segments}))
         tables = (self.rows.table("sessions"), self.rows.table("units"))
         return tuple(t.filter(pc.is_in(pc.binary_join_element_wise(t.column("dataset"), t.column("session_id"), "/"), value_set=keys)) for t in tables)

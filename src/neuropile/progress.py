@@ -20,6 +20,7 @@ class Quiet:
     """Shows nothing; the default everywhere in the library."""
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
+        """Yield the items."""
         return iter(items)
 
 
@@ -27,6 +28,7 @@ class Bar:
     """A bar on standard error while it is a terminal, nothing elsewhere."""
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
+        """Yield each item, showing how many are done and how long the rest may take."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress

@@ -73,6 +73,7 @@ class Row:
 
     @property
     def n_tokens(self) -> int:
+        """Unit x bin."""
         return int(self.facts["n_units"]) * int(self.facts["n_bins"])
 
 

@@ -24,7 +24,9 @@ class Source(Protocol):
         """`unit_ids` or `regions` of a segment's units."""
         ...
 
-    def species(self, segment: Segment) -> str | None: ...
+    def species(self, segment: Segment) -> str | None:
+        """The species of a segment's subject, as its source writes it."""
+        ...
 
     def observed(self, segment: Segment) -> np.ndarray:
         """Observed runs, (run, 3): unit (-1 all), first bin, bin after the last, counted from the segment's start."""
@@ -66,14 +68,17 @@ class Segment:
 
     @property
     def start_s(self) -> float:
+        """Where its first bin begins, in seconds on the session's clock."""
         return float(self.first_bin * self.bin_width)
 
     @property
     def stop_s(self) -> float:
+        """Where its last bin ends, in seconds on the session's clock."""
         return float((self.first_bin + self.n_bins) * self.bin_width)
 
     @property
     def n_tokens(self) -> int:
+        """Unit x bin."""
         return self.n_units * self.n_bins
 
     @property
@@ -83,14 +88,17 @@ class Segment:
 
     @property
     def unit_ids(self) -> list[str]:
+        """The ids of its units, in the order of the counts' rows."""
         return self.source.unit_values(self, "unit_ids")
 
     @property
     def regions(self) -> list[str | None]:
+        """The region label of each unit, None where the source gives none."""
         return self.source.unit_values(self, "regions")
 
     @property
     def species(self) -> str | None:
+        """The species of its subject, as the source writes it."""
         return self.source.species(self)
 
     @property

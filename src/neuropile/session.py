@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from neuropile import binning, layout
 from neuropile.counting import Counter, Grid, covered
-from neuropile.errors import BinWidthError, MissingExtra, StoreError
+from neuropile.errors import BinWidthError, MissingExtra, NotThere, StoreError
 from neuropile.events import SpikeFile
 from neuropile.spans import Observed
 
@@ -69,6 +69,7 @@ class Session:
 
     @property
     def key(self) -> str:
+        """Its name in a store, "dataset/session"."""
         return f"{self.dataset}/{self.session_id}"
 
     @cached_property
@@ -107,10 +108,12 @@ class Session:
         if units is None:
             return np.arange(self.n_units)
         asked = np.atleast_1d(np.asarray(units))
-        if asked.dtype != bool and len(np.unique(asked)) < len(asked):
-            raise StoreError(f"{self.key}: a unit is asked for twice")
-        if asked.dtype == bool and len(asked) == self.n_units:
+        if asked.dtype == bool:
+            if len(asked) != self.n_units:
+                raise StoreError(f"{self.key}: a mask of {len(asked)} values does not fit {self.n_units} units")
             return np.flatnonzero(asked)
+        if len(np.unique(asked)) < len(asked):
+            raise StoreError(f"{self.key}: a unit is asked for twice")
         if asked.dtype.kind in "iu":
             if asked.size and not (asked.min() >= 0 and asked.max() < self.n_units):
                 raise StoreError(f"{self.key}: unit rows run from 0 to {self.n_units - 1}, asked for {asked.min()} to {asked.max()}")
@@ -223,8 +226,12 @@ class Session:
         """
         import xarray as xr
 
-        before, after = (Fraction(str(w)) / binning.as_width(bin_width) for w in window)
-        if before.denominator != 1 or after.denominator != 1 or before >= after:
+        try:
+            before, after = (Fraction(str(w)) / binning.as_width(bin_width) for w in window)
+            whole = before.denominator == after.denominator == 1 and before < after
+        except (ValueError, TypeError):
+            whole = False
+        if not whole:
             raise BinWidthError(f"window {window} s must run from a start to a later stop, both whole numbers of {bin_width} s bins")
         grid = Grid(binning.as_ticks_per_bin(bin_width, self.ticks_per_s), int(before), int(after - before))
         seconds = self._event_times(events)
@@ -240,9 +247,11 @@ class Session:
         }
         starts = moments[:, None] + k * grid.ticks_per_bin
         if self.observed.differs:
-            each = [covered(self.observed.of(u), starts, grid.ticks_per_bin) for u in rows.tolist()]
-            coords["unit_observed"] = (("trial", "unit", "time"), np.stack(each, axis=1))
-            coords["observed"] = (("trial", "time"), np.any(each, axis=0))
+            each = np.empty((len(rows), *starts.shape), bool)
+            for i, unit in enumerate(rows.tolist()):
+                each[i] = covered(self.observed.of(unit), starts, grid.ticks_per_bin)
+            coords["unit_observed"] = (("trial", "unit", "time"), each.swapaxes(0, 1))
+            coords["observed"] = (("trial", "time"), each.any(axis=0))
         else:
             coords["observed"] = (("trial", "time"), covered(self.observed.of_any(), starts, grid.ticks_per_bin))
         attributes = {"bin_width_s": str(binning.as_width(bin_width)), "session": self.key, "events": str(events)[:80]}
@@ -312,7 +321,7 @@ class Intervals(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._names:
-            raise StoreError(f"{self._session.key}: no intervals {name!r}; there are {', '.join(self._names)}")
+            raise NotThere(f"{self._session.key}: no intervals {name!r}; there are {', '.join(self._names)}")
         if name not in self._read:
             self._read[name] = self._session._table(f"{layout.INTERVALS_FOLDER}/{name}.parquet").to_pandas()
         return self._read[name]
@@ -334,7 +343,7 @@ class Signals(Mapping[str, Any]):
         import xarray as xr
 
         if name not in self._session.record["signals"]:
-            raise StoreError(f"{self._session.key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
+            raise NotThere(f"{self._session.key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
         path = self._session.root / layout.SIGNALS_FOLDER
         data = xr.open_zarr(path, group=name, consolidated=False, zarr_format=3, chunks=None)
         array = data["data"].assign_attrs(data.attrs)

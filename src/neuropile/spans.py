@@ -101,6 +101,7 @@ class Observed:
 
     @classmethod
     def of_all(cls, spans: np.ndarray) -> Observed:
+        """From (span, 2) ticks that hold for every unit."""
         spans = merge(spans)
         return cls(np.full(len(spans), ALL_UNITS, np.int32), spans[:, 0], spans[:, 1])
 

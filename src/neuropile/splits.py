@@ -30,6 +30,7 @@ def split_of(key: str, seed: int, val: float, test: float) -> str:
 
 
 def check_shares(val: float, test: float) -> None:
+    """Raise PileError unless the shares leave room for each other."""
     if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1):
         raise PileError(f"shares val={val} and test={test} must lie between 0 and 1 and sum to at most 1")
 

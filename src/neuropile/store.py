@@ -52,9 +52,10 @@ def open_store(path: str | Path) -> Store:
 def create_store(path: str | Path) -> Store:
     """Open a store to write, making it where there is none; a folder that holds something else is left alone."""
     root = _local(path)
-    if (root / layout.STORE_FILE).is_file():
+    foreign = root.exists() and (not root.is_dir() or any(not _is_beginning(p) for p in root.iterdir()))
+    if (root / layout.STORE_FILE).is_file():  # looked for last: another process may have made it just now
         return open_store(root)
-    if root.exists() and (not root.is_dir() or any(not _is_beginning(p) for p in root.iterdir())):
+    if foreign:
         raise StoreError(f"{path} exists and is not a neuropile store; give an empty or a new folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -198,10 +199,12 @@ class Store:
             raise StoreError(f"quality is {quality!r}; it must be one of {', '.join(QUALITY_RULES)}")
         sessions = self.session_table
         own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in self.unit_table.column_names)
-        joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"
-        passing = f"select dataset || '/' || session_id as key, unit, ({QUALITY_RULES[quality]}) as well, ({where or 'true'}) as wanted from ({joined}) order by key, unit"
+        joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"  # noqa: S608
+        # the line break: `where` may end in a comment
+        rules = f"coalesce({QUALITY_RULES[quality]}, false) as well, coalesce(({where or 'true'}\n)::boolean, false) as wanted"
+        passing = f"select dataset || '/' || session_id as key, unit, {rules} from ({joined}) order by key, unit"  # noqa: S608  (DuckDB reaches nothing else)
         table = query_tables(passing, units=self.unit_table, sessions=sessions)
-        well, wanted = (table.column(c).cast(pa.bool_()).fill_null(False).to_numpy() for c in ("well", "wanted"))
+        well, wanted = (table.column(c).to_numpy() for c in ("well", "wanted"))
         keys, units = (table.column(c).filter(pa.array(well & wanted)).to_pylist() for c in ("key", "unit"))
         found: dict[str, list[int]] = {}
         for key, unit in zip(keys, units, strict=True):
@@ -237,7 +240,7 @@ class Store:
                 with replacing(index / f"{name}.parquet") as temporary:
                     layout.write_table(table.combine_chunks(), temporary)
             for part in parts:
-                part.unlink()
+                part.unlink(missing_ok=True)
                 _units_beside(part).unlink(missing_ok=True)
         self._forget()
 
@@ -277,25 +280,27 @@ def query_tables(query: str, **tables: pa.Table) -> pa.Table:
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)
+        connection.execute("set temp_directory=''")
         connection.execute("set enable_external_access=false")
         connection.execute("set lock_configuration=true")
         try:
-            relation: Any = connection.sql(query)
-            result = None if relation is None else relation.to_arrow_table()
+            statements = connection.extract_statements(query)
+            if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+                raise StoreError(f"SQL must be one SELECT (tables: {', '.join(tables)})")
+            return connection.sql(statements[0].query).to_arrow_table()
         except duckdb.Error as e:
             raise StoreError(f"SQL not understood: {' '.join(str(e).split())[:300]} (tables: {', '.join(tables)})") from None
-    if result is None:
-        raise StoreError(f"SQL gives no rows: ask with one SELECT (tables: {', '.join(tables)})")
-    return result
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        return pq.read_table(path).cast(schema)
+        with pq.ParquetFile(path) as file:  # opened once: it may be replaced at any time
+            return file.read().cast(schema)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowInvalid, ValueError) as e:
-        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {path.parents[1]}") from None
+        root = path.parents[2 if path.parent.name == "parts" else 1]
+        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {root}") from None
 
 
 def _units_beside(sessions_file: Path) -> Path:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pynwb import NWBHDF5IO, NWBFile
 
 import neuropile
 from neuropile import readers
-from neuropile.building import Outcome
-from neuropile.types import Recording
+
+if TYPE_CHECKING:
+    from neuropile.building import Outcome
+    from neuropile.types import Recording
 
 
 @pytest.fixture

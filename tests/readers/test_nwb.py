@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.file import Subject
@@ -56,7 +56,6 @@ class TestTrains:
         for row in range(len(units)):
             np.testing.assert_array_equal(recording.trains.read(row), units["spike_times"][row])
 
-    @settings(max_examples=60, deadline=None)
     @given(trains=st.lists(st.lists(st.floats(width=64), max_size=8), min_size=1, max_size=6))
     def test_any_ragged_list_of_trains_comes_back_unit_by_unit(self, tmp_path_factory, trains):
         path = tmp_path_factory.mktemp("ragged") / "s.nwb"
@@ -122,7 +121,14 @@ class TestColumns:
             ours, theirs = column(recording, f"src_{name}"), [np.asarray(v).tolist() for v in table[name]]
             np.testing.assert_equal(ours, theirs)
         kinds = {name: str(recording.units.schema.field(f"src_{name}").type) for name in columns}
-        assert kinds == {"snr": "double", "cluster": "int64", "label": "string", "is_kept": "bool", "peaks": "list<item: double>", "tags_of": "list<item: string>"}
+        assert kinds == {
+            "snr": "double",
+            "cluster": "int64",
+            "label": "string",
+            "is_kept": "bool",
+            "peaks": "list<item: double>",
+            "tags_of": "list<item: string>",
+        }
 
     def test_narrow_arrays_are_lists_and_wide_ones_are_left_out_by_name(self, nwb, write, read):
         nwb.add_unit_column("place", "xyz")
@@ -191,6 +197,11 @@ class TestRegions:
     def test_the_column_asked_for_is_the_one_taken(self, nwb, write, read):
         path = write(add_units(nwb, region=["a", "b", "c", "d"], ccf=["e", "f", "g", "unknown"]))
         assert column(read(path, nwb_reader.units(region="ccf")), "region") == ["e", "f", "g", None]
+
+    def test_the_column_asked_for_is_the_only_one_asked(self, nwb, write, read):
+        add_electrodes(nwb, ["CA1"])
+        path = write(add_units(nwb, [[1.0], [2.0]], electrodes=[[0], [0]], ccf=["unknown", ""]))
+        assert "region" not in read(path, nwb_reader.units(region="ccf")).units.column_names
 
     def test_asking_for_a_column_that_is_not_there_names_those_that_are(self, nwb, write):
         path = write(add_units(nwb, region=["a", "b", "c", "d"]))
@@ -300,10 +311,14 @@ class TestObserved:
         assert recording.observed is None
         assert recording.span_source == "spikes"
 
-    def test_intervals_without_a_finite_end_are_left_out_and_noted(self, nwb, write, read):
-        recording = read(write(add_units(nwb, [[1.0], [2.0]], obs_intervals=[[[0.0, np.inf], [1.0, 2.0]], [[np.nan, 3.0]]])))
+    def test_intervals_without_a_start_or_a_stop_are_left_out_and_noted(self, nwb, write, read):
+        recording = read(write(add_units(nwb, [[1.0], [2.0]], obs_intervals=[[[0.0, np.nan], [1.0, 2.0]], [[np.nan, 3.0]]])))
         assert (recording.observed.unit.tolist(), recording.observed.start_s.tolist()) == ([0], [1.0])
-        assert "2 of 3 observation intervals have no finite start and stop and were left out" in recording.notes
+        assert "2 of 3 observation intervals have no start or no stop and were left out" in recording.notes
+
+    def test_an_interval_without_an_end_runs_to_the_last_spike(self, nwb, write, ingest, store):
+        path = write(add_units(nwb, [[1.0], [2.0]], obs_intervals=[[[0.5, np.inf]]] * 2))
+        assert store[ingest(path).session].observed.of(0).tolist() == [[50_000, 200_001]]
 
     def test_an_interval_that_ends_before_its_start_is_an_error(self, nwb, write):
         path = write(add_units(nwb, [[1.0]], obs_intervals=[[[4.0, 1.0]]]))
@@ -334,6 +349,22 @@ class TestWhereUnitsLive:
         assert column(recording, "src_layer") == ["1", "1", "deep", "deep"]
         assert [recording.trains.read(u).tolist() for u in range(4)] == [[1.0, 5.0], [2.0, 6.0], [1.0, 10.0], [2.0, 11.0]]
 
+    def test_observation_intervals_of_two_tables_stay_with_their_units(self, nwb, write, read):
+        for module, stop in (("left", 5.0), ("right", 7.0)):
+            table = Units(name="units", description=module)
+            for _ in range(2):
+                table.add_unit(spike_times=[1.0], obs_intervals=[[0.0, stop]])
+            nwb.create_processing_module(module, module).add(table)
+        spans = read(write(nwb)).observed
+        assert list(zip(spans.unit.tolist(), spans.stop_s.tolist(), strict=True)) == [(0, 5.0), (1, 5.0), (2, 7.0), (3, 7.0)]
+
+    def test_observation_intervals_of_one_table_of_two_are_no_evidence_for_all(self, nwb, write, read):
+        for module in ("left", "right"):
+            table = Units(name="units", description=module)
+            table.add_unit(spike_times=[1.0], **({"obs_intervals": [[0.0, 3.0]]} if module == "left" else {}))
+            nwb.create_processing_module(module, module).add(table)
+        assert read(write(nwb)).observed is None
+
     def test_the_files_own_table_goes_before_those_of_processing(self, nwb, write, read):
         table = Units(name="units", description="raw")
         table.add_unit(spike_times=[9.0])
@@ -348,6 +379,15 @@ class TestWhereUnitsLive:
         for name in ("waveform_mean", "waveform_sd"):
             np.testing.assert_array_equal(signals[name].data[:], np.array(units[name][:]))
             assert signals[name].dims == ("unit", "sample")
+
+    def test_waveforms_of_another_number_of_units_are_no_signal(self, nwb, write, read):
+        for _ in range(3):
+            nwb.add_unit(spike_times=[1.0], waveform_mean=np.ones(5))
+        path = write(nwb)
+        with h5py.File(path, "r+") as f:
+            del f["units/waveform_mean"]
+            f["units/waveform_mean"] = np.ones((2, 5))
+        assert read(path).signals == {}
 
 
 class TestNoSpikes:

@@ -175,7 +175,7 @@ class TestInvalidTimes:
         assert recording.invalid is None
         assert recording.intervals["invalid"].num_rows == 1
 
-    @pytest.mark.parametrize("tags", [["all_probes"], ["amplifier saturated"], ["probe"], ["probeAB"]])
+    @pytest.mark.parametrize("tags", [["all_probes"], ["amplifier saturated"], ["probe"], ["probeAB"], ["subprobeA"]])
     def test_tags_that_name_no_probe_touch_every_unit(self, spiking, write, read, tags):
         spiking.add_invalid_time_interval(start_time=1.0, stop_time=2.0, tags=tags)
         assert invalid_of(read(write(spiking))) == [(ALL_UNITS, 1.0, 2.0)]

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from neuropile.cli import demo, piles, stores
+from neuropile.cli.demo import demo
+from neuropile.cli.piles import pile, plot, publish
+from neuropile.cli.stores import index, info, ingest, units
 from neuropile.errors import NeuropileError
 
 app = typer.Typer(
@@ -34,8 +36,8 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo.demo, stores.ingest, stores.info, stores.index, stores.units, piles.pile, piles.publish, piles.plot):
-    app.command(no_args_is_help=command is not demo.demo)(command)
+for command in (demo, ingest, info, index, units, pile, publish, plot):
+    app.command(no_args_is_help=command is not demo)(command)
 
 
 def main() -> None:

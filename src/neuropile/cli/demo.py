@@ -22,7 +22,9 @@ def bundled() -> list[tuple[dict[str, Any], list[Path]]]:
     return [(source, sorted(p for p in folder.iterdir() if p.suffix in (".mat", ".nwb"))) for source, folder in found]
 
 
-def demo(out: Annotated[Path, typer.Option(help="Where the store, the pile, the published folder and the figures go.")] = Path("demo"), as_json: Json = False) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the store, the pile, the published folder and the figures go.")] = Path("demo"), as_json: Json = False
+) -> None:
     """Take eight real recordings all the way: read, store, pile, publish, plot.
 
     Example: neuropile demo --out demo
@@ -64,7 +66,7 @@ def demo(out: Annotated[Path, typer.Option(help="Where the store, the pile, the 
     sessions = store.sessions
     size = sum(f.stat().st_size for f in (out / "store").rglob("*") if f.is_file())
     same = {"sessions": len(sessions), "units": int(sessions["n_units"].sum()), "spikes": int(sessions["n_spikes"].sum()), "tokens": pile.n_tokens}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"what": "source files", **same, "bytes": source_bytes, "seconds": None},
         {"what": "store: every spike time, unit and trial", **same, "bytes": size, "seconds": stored - started},
         {"what": "published pile: counts in 20 ms bins", **same, "spikes": done.n_spikes, "bytes": done.bytes, "seconds": published - stored},

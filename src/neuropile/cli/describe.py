@@ -45,7 +45,8 @@ def _session(path: Path) -> dict[str, Any]:
     from neuropile.session import Session
 
     record = Session(path).record
-    shown = ("dataset", "session_id", "subject_id", "species", "quantity", "n_units", "n_spikes", "duration_s", "observed_s", "span_source", "regions", "license", "citation")
+    shown = ["dataset", "session_id", "subject_id", "species", "quantity", "n_units", "n_spikes"]
+    shown += ["duration_s", "observed_s", "span_source", "regions", "license", "citation"]
     intervals = [f.split("/")[1].removesuffix(".parquet") for f in record["files"] if "/" in f]
     return {"kind": "session", **{k: record[k] for k in shown}, "intervals": intervals, "signals": record["signals"], "notes": record["notes"]}
 

@@ -59,12 +59,14 @@ def pick(pile: Pile, n: int, seed: int) -> Pile:
 
 
 def panel(segment: Segment) -> plotting.SegmentPanel:
+    """A segment as plotting draws it."""
     counts = segment.counts()
     observed = counts["unit_observed" if "unit_observed" in counts.coords else "observed"].to_numpy()
     return plotting.SegmentPanel(counts.to_numpy(), segment.start_s, float(segment.bin_width), f"{segment.key} · {segment.segment_id}", observed)
 
 
 def overview(session: Session) -> plotting.SessionOverview:
+    """A session as plotting draws it."""
     spikes = session.spikes()
     units = session.units
     return plotting.SessionOverview(

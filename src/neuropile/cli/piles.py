@@ -44,7 +44,7 @@ def pile(
         rows = [{**r, "share": f"{r['share']:.1%}"} for r in made.summary()]
         table(rows, ["split", "segments", "sessions", "recordings", "subjects", "tokens", "share"])
         where_text = f", {left['units_by_where']:,} by where" if where else ""
-        print(f"left out: {left['units_by_quality']:,} units by quality {quality!r}{where_text}, {len(left['sessions_without_units'])} sessions without a unit left")
+        print(f"left out: {left['units_by_quality']:,} units by quality {quality!r}{where_text}; {len(left['sessions_without_units'])} sessions had none left")
         for name, why in (("sessions_by_bin_width", "their clock cannot make the bin width"), ("sessions_unobserved", "nothing was observed")):
             if left[name]:
                 print(f"left out because {why}: {', '.join(left[name])}")
@@ -69,7 +69,7 @@ def publish(
     done = hub.publish(open_pile(pile), to, layout=layout, replace=replace, progress=progress())
     result = {**vars(done), "path": str(done.path), "bits_per_token": done.bits_per_token}
     if not as_json:
-        print(f"{done.n_segments:,} segments, {done.n_tokens:,} tokens and {done.n_spikes:,} spikes in {done.bytes:,} bytes ({done.bits_per_token:.3f} bits a token)")
+        print(f"{done.n_segments:,} segments, {done.n_tokens:,} tokens, {done.n_spikes:,} spikes: {done.bytes:,} bytes, {done.bits_per_token:.3f} bits a token")
         say(f"read it with: datasets.load_dataset({str(to)!r}), or neuropile.open_pile({str(to)!r})")
     emit(result, as_json)
 

@@ -55,7 +55,9 @@ def ingest(
         raise typer.Exit(1)
 
 
-def info(path: Annotated[Path, typer.Argument(help="A recording, a session folder, a store, a pile file or a published folder.")], as_json: Json = False) -> None:
+def info(
+    path: Annotated[Path, typer.Argument(help="A recording, a session folder, a store, a pile file or a published folder.")], as_json: Json = False
+) -> None:
     """Tell what is in a file, session, store or pile.
 
     Example: neuropile info recording.nwb
@@ -108,8 +110,9 @@ def units(
 
     chosen = pa.table({"key": pa.array(keys, pa.string()), "unit": pa.array(rows, pa.int32())})
     query = (
-        "select dataset, region, count(distinct session_id) as sessions, count(*) as units, sum(n_spikes)::bigint as spikes, median(rate_hz) as median_rate_hz "
-        "from units join chosen on units.dataset || '/' || units.session_id = chosen.key and units.unit = chosen.unit group by dataset, region order by units desc, region"
+        "select dataset, region, count(distinct session_id) as sessions, count(*) as units, sum(n_spikes)::bigint as spikes, "
+        "median(rate_hz) as median_rate_hz from units join chosen on units.dataset || '/' || units.session_id = chosen.key "
+        "and units.unit = chosen.unit group by dataset, region order by units desc, region"
     )
     found = query_tables(query, units=opened.unit_table, chosen=chosen).to_pylist()
     result = {"store": str(store), "n_units": len(rows), "n_sessions": len(picked.units), "by_region": found}

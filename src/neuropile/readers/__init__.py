@@ -35,7 +35,7 @@ def find(path: Path) -> Reader:
     if head.startswith(b"MATLAB 5.0 MAT-file"):
         raise UnreadableFile(f"{path}: a MATLAB 5 file; this version reads {_KNOWN}: save it in MATLAB with -v7.3")
     if head.startswith(_HDF5):
-        with h5.open_file(path) as file:
+        with h5.opened(path) as file, file:
             if "nwb_version" in file.attrs or h5.kind(file) == "NWBFile":
                 return nwb.units()
             names = ", ".join(list(file)[:10]) or "nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from neuropile.errors import UnreadableFile
 _READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError)
 #: How many soft links may lead to one another before they are taken for a circle.
 _MAX_LINKS = 8
+#: A dataset of more bytes than this must have one stored byte for every so many: no built-in compression does better.
+_LARGE = 1 << 26
+_MAX_RATIO = 4096
 
 
 def open_file(path: Path) -> h5py.File:
@@ -48,7 +52,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def _reason(error: Exception) -> str:
     """HDF5's own words: the last parenthesis of the first line."""
-    text = (str(error).splitlines() or ["no reason given"])[0]
+    said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = (said.splitlines() or ["no reason given"])[0]
     return text[text.rfind("(") + 1 :].rstrip(")") if "(" in text else text
 
 
@@ -108,6 +113,25 @@ def is_inside(obj: Any) -> bool:
     if not isinstance(obj, h5py.Dataset):
         return True
     return not obj.external and not (obj.is_virtual and any(s.file_name not in (".", obj.file.filename) for s in obj.virtual_sources()))
+
+
+def check_size(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that announces far more values than its stored bytes can hold: a damaged header, or a trap.
+
+    Raises
+    ------
+    UnreadableFile : its size is not to be believed
+    """
+    n_bytes = math.prod(dataset.shape or (0,)) * dataset.dtype.itemsize
+    if n_bytes > _LARGE and n_bytes > _MAX_RATIO * dataset.id.get_storage_size():
+        stored = dataset.id.get_storage_size()
+        raise UnreadableFile(f"{dataset.file.filename}: {dataset.name} announces {n_bytes} bytes but stores {stored}: the file is damaged; fetch it again")
+
+
+def values(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset, in one row, once its size is believed."""
+    check_size(dataset)
+    return np.asarray(dataset[()]).reshape(-1)
 
 
 def members(group: h5py.Group) -> Iterator[tuple[str, Any]]:

@@ -29,7 +29,7 @@ def read(path: Path, options: mat.MatCells) -> Recording:
 def _read(file: h5py.File, path: Path, options: mat.MatCells) -> Recording:
     variables = dict(_variables(file))
     cells = variables[_spike_variable(path, variables, options)]
-    refs = cells[()].reshape(-1)
+    refs = h5.values(cells)
     notes: list[str] = []
     columns = _unit_columns(variables, len(refs), cells.name, notes)
     rate = _first_number(variables, mat.SAMPLE_RATE_VARIABLES)
@@ -80,7 +80,7 @@ def _spike_variable(path: Path, variables: dict[str, h5py.Dataset], options: mat
 
 def _holds_numbers(cells: h5py.Dataset) -> bool:
     """Whether no cell is of another class than numbers."""
-    return all(_class(h5.target(cells.file, r)) in _NUMBERS for r in cells[()].reshape(-1))
+    return all(_class(h5.target(cells.file, r)) in _NUMBERS for r in h5.values(cells))
 
 
 class _Cells:
@@ -93,7 +93,7 @@ class _Cells:
         cell = h5.target(self._file, self._refs[unit])
         if _class(cell) not in _NUMBERS or not isinstance(cell, h5py.Dataset) or cell.dtype.kind not in "iuf":
             raise UnreadableFile(f"{self._file.filename}: {self._name} of unit {unit} holds {_class(cell) or 'nothing'}, not numbers")
-        return np.empty(0) if _is_empty(cell) else np.asarray(cell[()]).reshape(-1)
+        return np.empty(0) if _is_empty(cell) else h5.values(cell)
 
 
 def _unit_columns(variables: dict[str, h5py.Dataset], n_units: int, skip: str, notes: list[str]) -> dict[str, pa.Array]:
@@ -121,17 +121,17 @@ def _column(dataset: h5py.Dataset, n_units: int) -> pa.Array | None:
     """A variable as a column of the units, or None. MATLAB's axes come reversed: units are the last of `dataset`."""
     kind = _class(dataset)
     if kind == "string":
-        values = mcos.read_strings(dataset)
-        return pa.array(values, pa.string()) if len(values) == n_units else None
+        texts = mcos.read_strings(dataset)
+        return pa.array(texts, pa.string()) if len(texts) == n_units else None
     if _is_empty(dataset) or dataset.ndim != 2:
         return None
     if kind == "char" and dataset.shape[1] == n_units and n_units > 1:
-        return pa.array([_characters(codes).strip() for codes in dataset[()].T], pa.string())
+        return pa.array([_characters(codes).strip() for codes in h5.values(dataset).reshape(dataset.shape).T], pa.string())
     if kind == "cell" and dataset.size == n_units:
-        texts = [_cell_text(h5.target(dataset.file, r)) for r in dataset[()].reshape(-1)]
+        texts = [_cell_text(h5.target(dataset.file, r)) for r in h5.values(dataset)]
         return None if any(t is None for t in texts) else pa.array(texts, pa.string())
     if dataset.size == n_units and 1 in dataset.shape and kind in _NUMBERS | {"logical"} and dataset.dtype.kind in "iuf":
-        values = dataset[()].reshape(-1)
+        values = h5.values(dataset)
         return pa.array(values.astype(bool) if kind == "logical" else values)
     return None
 
@@ -144,7 +144,7 @@ def _characters(codes: np.ndarray) -> str:
 def _cell_text(cell: Any) -> str | None:
     if isinstance(cell, h5py.Dataset) and _is_empty(cell):
         return ""
-    return _characters(cell[()].reshape(-1, order="F")) if _class(cell) == "char" else None
+    return _characters(h5.values(cell).reshape(cell.shape).T) if _class(cell) == "char" else None
 
 
 def _units(columns: dict[str, pa.Array], variables: dict[str, h5py.Dataset], n_units: int) -> pa.Table:
@@ -184,7 +184,7 @@ def _subject(columns: dict[str, pa.Array], variables: dict[str, h5py.Dataset]) -
 def _first_number(variables: dict[str, h5py.Dataset], names: tuple[str, ...]) -> float | None:
     for name in names:
         if name in variables and variables[name].size == 1 and variables[name].dtype.kind in "iuf":
-            value = float(variables[name][()].reshape(-1)[0])
+            value = float(h5.values(variables[name])[0])
             if np.isfinite(value) and value > 0:
                 return value
     return None
@@ -194,13 +194,13 @@ def _waveforms(variables: dict[str, h5py.Dataset], n_units: int) -> Iterator[tup
     for name in mat.WAVEFORM_VARIABLES:
         data = variables.get(name)
         if data is not None and data.ndim == 2 and data.shape[1] == n_units and data.dtype.kind == "f":
-            yield name, Signal(data[()].T, ("unit", "sample"), unit="uV")
+            yield name, Signal(h5.values(data).reshape(data.shape).T, ("unit", "sample"), unit="uV")
 
 
 def _line(dataset: h5py.Dataset) -> str | None:
     """A char variable of one short line as text, or None."""
     one_line = _class(dataset) == "char" and not _is_empty(dataset) and dataset.ndim == 2 and dataset.shape[1] == 1 and dataset.size <= 200
-    return _characters(dataset[()].reshape(-1)) if one_line else None
+    return _characters(h5.values(dataset)) if one_line else None
 
 
 def _texts(variables: dict[str, h5py.Dataset]) -> dict[str, str]:

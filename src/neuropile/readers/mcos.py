@@ -35,14 +35,14 @@ def read_strings(dataset: Any) -> list[str | None]:
 
 def _value_cell(dataset: Any) -> np.ndarray:
     """The uint64 cell that holds the text of a string object."""
-    head = dataset[()].ravel()
+    head = h5.values(dataset)
     if head.size != 6 or int(head[0]) != _OBJECT_MARK:
         raise ValueError("not one object")
     object_number = int(head[4])
     store = h5.member(dataset.file, "#subsystem#/MCOS")
     if store is None:
         raise ValueError("no object store in the file")
-    cells = store[()].ravel()
+    cells = h5.values(store)
     tables = _cell(dataset.file, cells[0]).tobytes()
     ends = np.frombuffer(tables[8:40], "<i4")
     objects = np.frombuffer(tables[ends[2] : ends[3]], "<i4").reshape(-1, 6)
@@ -57,7 +57,7 @@ def _cell(file: Any, reference: Any) -> np.ndarray:
     found = h5.target(file, reference)
     if found is None:
         raise ValueError("a cell of the object store is missing")
-    return found[()].ravel()
+    return h5.values(found)
 
 
 def _block(table: np.ndarray, number: int) -> list[int]:

@@ -109,7 +109,7 @@ def _text_or_none(group: h5py.Group, name: str) -> str | None:
     dataset = h5.member(group, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         return None
-    return ", ".join(h5.text(v).strip() for v in np.atleast_1d(dataset[()])) or None
+    return ", ".join(h5.text(v).strip() for v in h5.values(dataset)) or None
 
 
 def _metadata(file: h5py.File) -> dict[str, Any]:

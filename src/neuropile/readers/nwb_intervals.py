@@ -14,8 +14,6 @@ from neuropile.readers import h5, nwb, nwb_units, tables
 from neuropile.types import ALL_UNITS, Spans
 
 _RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
-#: Beyond any recording: what invalid times without an end are cut to, in seconds.
-_FOREVER = 1e12
 
 
 def find(file: h5py.File) -> tuple[dict[str, pa.Table], list[str]]:
@@ -79,7 +77,7 @@ def invalid(file: h5py.File, table: pa.Table | None, probe_of_unit: list[str | N
             continue
         named = {p for p in probes if any(_mentions(t, p) for t in tags)}
         units = [u for u, p in enumerate(probe_of_unit) if p in named] if named else [ALL_UNITS]
-        found += [(u, max(start, -_FOREVER), min(stop, _FOREVER)) for u in units]
+        found += [(u, start, stop) for u in units]
     if not found:
         return None
     unit, start_s, stop_s = zip(*found, strict=True)

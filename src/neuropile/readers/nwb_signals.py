@@ -60,6 +60,7 @@ def _signal(series: h5py.Group) -> Signal:
         raise UnreadableFile("empty")
     if data.dtype.kind not in "iufb":
         raise UnreadableFile("not numbers")
+    h5.check_size(data)
     times, start, rate = _clock(series)
     scale, offset = (_number(data.attrs.get(name, default), name) for name, default in (("conversion", 1.0), ("offset", 0.0)))
     return Signal(
@@ -79,6 +80,7 @@ def _clock(series: h5py.Group) -> tuple[h5py.Dataset | None, float | None, float
     if isinstance(times, h5py.Dataset):
         if not times.shape or times.ndim != 1 or times.dtype.kind not in "iuf":
             raise UnreadableFile("its time stamps are not one row of numbers")
+        h5.check_size(times)
         return times, None, None
     if not isinstance(start, h5py.Dataset) or start.size != 1:
         raise UnreadableFile("neither time stamps nor a start")

@@ -67,6 +67,7 @@ class Units:
         n_times = 0 if times.shape is None else int(np.prod(times.shape, dtype=np.int64))
         if n_times and (times.ndim != 1 or times.dtype.kind not in "iuf"):
             raise UnreadableFile(f"{where}/spike_times holds {times.dtype} of shape {times.shape}: sought one row of numbers")
+        h5.check_size(times)
         if h5.member(self.group, "spike_times_index") is not None:
             ends = tables.ends(self.group, "spike_times", self.n_units, n_times)
         elif self.n_units > 1:
@@ -89,13 +90,13 @@ class Units:
         dataset = h5.member(self.group, "obs_intervals")
         if not isinstance(dataset, h5py.Dataset) or not dataset.shape or not dataset.shape[0]:
             return None
-        values = np.asarray(dataset[()], np.float64).reshape(-1, 2)
+        values = h5.values(dataset).astype(np.float64).reshape(-1, 2)
         ends = tables.ends(self.group, "obs_intervals", self.n_units, len(values))
         unit = np.repeat(np.arange(self.n_units, dtype=np.int32), np.diff(ends, prepend=0))
         values = values[: len(unit)]
-        keep: np.ndarray = np.isfinite(values[:, 0] + values[:, 1])
+        keep = ~(np.isnan(values[:, 0]) | np.isnan(values[:, 1]))
         if not keep.all():
-            self.notes.append(f"{np.count_nonzero(~keep)} of {len(keep)} observation intervals have no finite start and stop and were left out")
+            self.notes.append(f"{np.count_nonzero(~keep)} of {len(keep)} observation intervals have no start or no stop and were left out")
         return Spans(unit[keep], values[keep, 0], values[keep, 1]) if keep.any() else None
 
     def waveforms(self) -> dict[str, Signal]:
@@ -114,7 +115,7 @@ class Units:
                 raise UnreadableFile(f"{self.group.file.filename}: no unit column {asked!r}; there are {', '.join(source.column_names) or 'none'}")
         ids = h5.member(self.group, "id")
         columns: dict[str, Any] = {
-            "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else ids[()].tolist())], pa.string()),
+            "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else h5.values(ids).tolist())], pa.string()),
             "region": _regions(source, electrodes, options.region),
             "probe": next((source.column(c) for c in nwb.PROBE_COLUMNS if tables.is_text(source, c)), None) or electrodes.texts("group_name"),
             "depth_um": _depths(source) or electrodes.numbers(nwb.DEPTH_COLUMNS),
@@ -160,7 +161,7 @@ class _Electrodes:
         self.present = False
         if isinstance(ids, h5py.Dataset) and ids.shape and ids.shape[0]:
             self.present = True
-            rows = _rows_by_id(source, ids[()].tolist()) or _rows_by_number(units, n_units) or self.rows
+            rows = _rows_by_id(source, h5.values(ids).tolist()) or _rows_by_number(units, n_units) or self.rows
             self.rows = [r[(r >= 0) & (r < ids.shape[0])] for r in rows]
 
     def _column(self, name: str) -> list[Any] | None:
@@ -204,7 +205,7 @@ def _rows_by_number(units: h5py.Group, n_units: int) -> list[np.ndarray] | None:
         dataset = h5.member(units, name)
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iu":
             continue
-        values = dataset[()].astype(np.int64)
+        values = h5.values(dataset).astype(np.int64)
         if h5.member(units, f"{name}_index") is not None:
             return np.split(values, tables.ends(units, name, n_units, len(values)))[:n_units]
         if len(values) == n_units:

@@ -82,7 +82,7 @@ def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.
     dataset = h5.member(group, f"{name}_index")
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise UnreadableFile(f"{where} is missing: nothing says which values of {name} are whose")
-    index = np.asarray(dataset[()], np.int64).reshape(-1)
+    index = h5.values(dataset).astype(np.int64)
     if n_rows is not None and len(index) != n_rows:
         raise UnreadableFile(f"{where} has {len(index)} entries for {n_rows} rows")
     if len(index) and (index[0] < 0 or np.any(np.diff(index) < 0)):
@@ -108,11 +108,11 @@ def column(dataset: h5py.Dataset) -> pa.Array | None:
 def _flat(dataset: h5py.Dataset) -> pa.Array | None:
     dtype = dataset.dtype
     if h5py.check_ref_dtype(dtype) is h5py.Reference:
-        return pa.array([_name(h5.target(dataset.file, r)) for r in dataset[()].reshape(-1)], pa.string())
+        return pa.array([_name(h5.target(dataset.file, r)) for r in h5.values(dataset)], pa.string())
     if h5py.check_string_dtype(dtype) is not None:
-        return pa.array([h5.text(v) for v in dataset[()].reshape(-1)], pa.string())
+        return pa.array([h5.text(v) for v in h5.values(dataset)], pa.string())
     if dtype.kind in "iufb" and dtype.itemsize <= 8:
-        values = dataset[()].reshape(-1)
+        values = h5.values(dataset)
         return pa.array(values.astype(np.float32 if dtype == np.float16 else dtype.newbyteorder("="), copy=False))
     return None
 

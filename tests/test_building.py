@@ -1,0 +1,490 @@
+"""Building stores: in order, over again, side by side, and killed at any moment."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuropile import building, layout, testing
+from neuropile.building import Terms, add_recording, ingest
+from neuropile.errors import NoEvents, SessionExists, StoreError, UnreadableFile
+from neuropile.paths import safe_name
+from neuropile.store import create_store, open_store
+from neuropile.types import Recording, Trains
+from neuropile.writing import Provenance
+
+PROVENANCE = Provenance("d", (), "testing")
+SECRET = "a reader that raises what no one foresaw"
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Reads a recording from the arguments of `testing.recording` that a JSON file holds."""
+
+    def __call__(self, path: Path) -> Recording:
+        arguments = json.loads(path.read_text())
+        if arguments.get("raises"):
+            raise ArithmeticError(SECRET)
+        return replace(testing.recording(**arguments), session_id=safe_name(path.stem))
+
+
+def reader_of(path: Path) -> Seeds:
+    if path.suffix != ".seed":
+        raise UnreadableFile(f"{path}: not a seed")
+    return Seeds()
+
+
+def make_files(folder: Path, n: int = 4) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"s{i}.seed" for i in range(n)]
+    for i, path in enumerate(paths):
+        path.write_text(json.dumps({"seed": i, "n_units": 4 + i, "duration_s": 10.0, "observed": ["whole", "gaps", "each", None][i % 4]}))
+    return paths
+
+
+@pytest.fixture
+def files(tmp_path):
+    return make_files(tmp_path / "files")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return create_store(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The files, and the store that comes of them when nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("reference")
+    paths = make_files(folder / "files")
+    store = create_store(folder / "store")
+    ingest(paths, store, reader_of)
+    return paths, store
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file of every session folder, by its name in the store."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.glob("*/*/**/*")) if p.is_file() and p.relative_to(root).parts[0] != "index"}
+
+
+def statuses(outcomes) -> list[str]:
+    return [o.status for o in outcomes]
+
+
+# In order
+
+
+def test_each_file_becomes_a_session(files, store):
+    outcomes = ingest(files, store, reader_of)
+    assert statuses(outcomes) == ["stored"] * 4
+    assert [o.session for o in outcomes] == [f"local/s{i}" for i in range(4)] == list(store)
+    assert [o.n_units for o in outcomes] == [4, 5, 6, 7]
+    assert [o.n_spikes for o in outcomes] == [store[o.session].n_spikes for o in outcomes]
+    assert sorted(os.listdir(store.root)) == ["index", "local", "neuropile.json"]
+
+
+def test_a_session_says_which_file_it_came_from_and_on_what_terms(files, store):
+    ingest(files[:1], store, reader_of, dataset="d", terms=Terms("CC-BY-4.0", "doi:1"))
+    record = store["d/s0"].record
+    assert record["sources"][0]["path"] == "s0.seed"
+    assert record["sources"][0]["bytes"] == files[0].stat().st_size
+    assert record["reader"] == "Seeds()"
+    assert record["license"] == "CC0-1.0"  # the recording's own comes first
+    bare = replace(testing.recording(5, n_units=2), license=None, citation=None)
+    assert add_recording(store, bare, replace(PROVENANCE, license="CC-BY-4.0", citation="doi:1"))["license"] == "CC-BY-4.0"
+
+
+def test_two_builds_of_the_same_files_are_the_same_bytes(reference, tmp_path):
+    paths, expected = reference
+    store = create_store(tmp_path / "elsewhere")
+    ingest(reversed(paths), store, reader_of)
+    assert tree(store.root) == tree(expected.root)
+    assert len(tree(store.root)) > 40
+
+
+def test_building_again_does_nothing(files, store, monkeypatch):
+    ingest(files, store, reader_of)
+    before, n_parts = tree(store.root), len(os.listdir(store.root / "index" / "parts"))
+    monkeypatch.setattr(building, "write_session", None)
+    monkeypatch.setattr(Seeds, "__call__", None)
+    outcomes = ingest(files, store, reader_of)
+    assert statuses(outcomes) == ["present"] * 4
+    assert [o.n_units for o in outcomes] == [4, 5, 6, 7]
+    assert tree(store.root) == before
+    assert len(os.listdir(store.root / "index" / "parts")) == n_parts
+
+
+def test_a_session_that_is_stored_but_not_listed_is_listed(files, store):
+    ingest(files, store, reader_of)
+    for part in (store.root / "index" / "parts").iterdir():
+        part.unlink()
+    anew = open_store(store.root)
+    assert len(anew) == 0
+    assert statuses(ingest(files, anew, reader_of)) == ["present"] * 4
+    assert list(open_store(store.root)) == [f"local/s{i}" for i in range(4)]
+
+
+def test_a_replacement_that_is_stored_but_not_listed_is_listed(files, store, monkeypatch):
+    ingest(files[:1], store, reader_of)
+    files[0].write_text(json.dumps({"seed": 9, "n_units": 3}))
+    with monkeypatch.context() as m:
+        m.setattr(type(store), "add", lambda *_: None)  # killed before the index
+        ingest(files[:1], store, reader_of, replace=True)
+    assert open_store(store.root).sessions.n_units.tolist() == [4]
+    assert statuses(ingest(files[:1], open_store(store.root), reader_of)) == ["present"]
+    assert open_store(store.root).sessions.n_units.tolist() == [3]
+    assert len(open_store(store.root).units) == 3
+
+
+# Failures
+
+
+def test_a_session_among_many_fails_on_the_record_and_the_others_are_stored(files, store):
+    files[1].write_text("{ damaged")
+    files.insert(0, files[0].with_suffix(".txt"))
+    files.append(files[0].with_name("gone.seed"))
+    files.append(files[0].with_name("odd.seed"))
+    files[-1].write_text('{"raises": true}')
+    outcomes = ingest(files, store, reader_of)
+    assert statuses(outcomes) == ["failed", "stored", "failed", "stored", "stored", "failed", "failed"]
+    failed = store.failed.error
+    assert failed["local/s1"] == outcomes[2].error
+    assert "s1.seed: reading stopped with JSONDecodeError: Expecting property name" in outcomes[2].error
+    assert "gone.seed: reading stopped with FileNotFoundError" in failed["local/gone"]
+    assert f"odd.seed: reading stopped with ArithmeticError: {SECRET}; the file may be damaged" in failed["local/odd"]
+    assert outcomes[0].error.endswith("s0.txt: not a seed")
+    assert list(store) == ["local/s0", "local/s2", "local/s3"]
+    assert not (store.root / "local" / "s1").exists()
+    assert sorted(os.listdir(store.root)) == ["index", "local", "neuropile.json"]
+
+
+def test_a_failure_is_off_the_record_once_the_session_is_stored(files, store):
+    good = files[0].read_text()
+    files[0].write_text("{")
+    assert statuses(ingest(files[:1], store, reader_of)) == ["failed"]
+    files[0].write_text(good)
+    assert statuses(ingest(files[:1], store, reader_of)) == ["stored"]
+    assert len(store.failed) == 0
+    assert list(store) == ["local/s0"]
+
+
+def test_a_file_without_spikes_fails_and_says_what_it_holds(files, store, monkeypatch):
+    silent = replace(testing.recording(0, n_units=2), session_id="s0", trains=Trains(2, lambda _: np.array([])), holds="two cells")
+    monkeypatch.setattr(Seeds, "__call__", lambda *_: silent)
+    (outcome,) = ingest(files[:1], store, reader_of)
+    assert outcome.error == "s0: sought spikes, found 2 units without a single one; the file holds two cells"
+    with pytest.raises(NoEvents):
+        add_recording(store, silent, PROVENANCE)
+    assert sorted(os.listdir(store.root)) == ["index", "neuropile.json"]
+
+
+def test_a_reader_that_calls_the_session_otherwise_is_refused(files, store, monkeypatch):
+    monkeypatch.setattr(Seeds, "__call__", lambda *_: testing.recording(0, n_units=2))
+    (outcome,) = ingest(files[:1], store, reader_of)
+    assert outcome.error.endswith("its reader calls the session 'session-0', its name says 's0'")
+
+
+def test_a_recording_is_closed_whatever_happens(files, store, monkeypatch):
+    closed = []
+    good = replace(testing.recording(0, n_units=2), session_id="s0", close=lambda: closed.append("good"))
+    bad = replace(good, session_id="s1", trains=Trains(2, None), close=lambda: closed.append("bad"))
+    monkeypatch.setattr(Seeds, "__call__", lambda _, path: good if path.stem == "s0" else bad)
+    assert statuses(ingest(files[:2], store, reader_of)) == ["stored", "failed"]
+    assert closed == ["good", "bad"]
+
+
+@pytest.mark.parametrize(("dataset", "message"), [("a/b", "try 'a_b'"), ("..", "try 'unnamed'"), ("", "try 'unnamed'"), ("index", "store's index lives there")])
+def test_a_dataset_needs_a_safe_name(store, dataset, message):
+    with pytest.raises(StoreError, match=message):
+        ingest([], store, reader_of, dataset=dataset)
+    with pytest.raises(StoreError, match=message):
+        add_recording(store, testing.recording(0, n_units=2), replace(PROVENANCE, dataset=dataset))
+
+
+def test_a_session_needs_a_safe_name(store):
+    with pytest.raises(StoreError, match=r"session name '\.\./x' is not safe for a folder; try 'x'"):
+        add_recording(store, replace(testing.recording(0, n_units=2), session_id="../x"), PROVENANCE)
+
+
+# The same name
+
+
+def test_other_bytes_under_the_same_name_are_refused_unless_replaced(files, store):
+    ingest(files, store, reader_of)
+    before = tree(store.root)
+    files[0].write_text(json.dumps({"seed": 9, "n_units": 3}))
+    (outcome,) = ingest(files[:1], store, reader_of)
+    assert outcome.status == "failed"
+    assert outcome.error.endswith("session local/s0 is stored already from other bytes or by another reader; --replace builds it again, --dataset keeps both")
+    assert tree(store.root) == before
+    assert len(store.failed) == 0
+    assert statuses(ingest(files[:1], store, reader_of, dataset="other")) == ["stored"]
+    (outcome,) = ingest(files[:1], store, reader_of, replace=True)
+    assert (outcome.status, outcome.n_units) == ("stored", 3)
+    anew = open_store(store.root)
+    assert anew["local/s0"].n_units == anew.sessions.n_units["local/s0"] == 3
+    assert (anew.units.session_id + anew.units.dataset == "s0local").sum() == 3
+    assert len(anew) == 5
+
+
+def test_a_replacement_that_fails_leaves_the_old_session(files, store):
+    ingest(files[:1], store, reader_of)
+    before = tree(store.root)
+    files[0].write_text("{")
+    assert statuses(ingest(files[:1], store, reader_of, replace=True)) == ["failed"]
+    assert tree(store.root) == before
+    assert list(open_store(store.root)) == ["local/s0"]
+
+
+def test_a_recording_in_memory_is_stored_once(store):
+    recording = testing.recording(0, n_units=3)
+    marker = add_recording(store, recording, PROVENANCE)
+    assert marker == store["d/session-0"].record
+    before = tree(store.root)
+    assert add_recording(store, recording, PROVENANCE) == marker
+    assert tree(store.root) == before
+    other = replace(testing.recording(1, n_units=2), session_id="session-0")
+    with pytest.raises(SessionExists, match="session d/session-0 is stored already with other content; --replace builds it again"):
+        add_recording(store, other, PROVENANCE)
+    assert tree(store.root) == before
+    assert add_recording(store, other, PROVENANCE, replace=True)["n_units"] == 2
+    assert open_store(store.root).sessions.n_units.to_dict() == {"d/session-0": 2}
+    assert sorted(os.listdir(store.root)) == ["d", "index", "neuropile.json"]
+
+
+def test_something_unfinished_in_the_way_is_replaced(store):
+    (store.root / "d" / "session-0" / "intervals").mkdir(parents=True)
+    (store.root / "d" / "session-0" / "units.parquet").write_text("half")
+    add_recording(store, testing.recording(0, n_units=3), PROVENANCE)
+    assert store["d/session-0"].n_units == 3
+    assert (store["d/session-0"].units.n_spikes > 0).any()
+
+
+# Killed at any moment
+
+
+def _build(paths, root, kill_at=None, report=None):
+    """Build a store in a process that kills itself before its `kill_at`-th step on the store's files."""
+    n_steps = 0
+
+    def count(event, arguments):
+        nonlocal n_steps
+        if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.listdir") and any(str(root) in str(a) for a in arguments[:2]):
+            n_steps += 1
+            if n_steps == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    outcomes = ingest(paths, create_store(root), reader_of)
+    if report is not None:
+        report.put((n_steps, statuses(outcomes)))
+
+
+def start(target, *args, **kwargs):
+    process = multiprocessing.get_context("forkserver").Process(target=target, args=args, kwargs=kwargs)
+    process.start()
+    return process
+
+
+def count_steps(paths, root) -> tuple[int, float]:
+    """How many steps a build takes, and how many seconds."""
+    report = multiprocessing.get_context("forkserver").Queue()
+    process = start(_build, paths, root, report=report)
+    n_steps, _ = report.get()
+    process.join()
+    began = time.monotonic()
+    start(_build, paths, root.with_name(root.name + "-again")).join()
+    return n_steps, time.monotonic() - began
+
+
+def check_nothing_looks_finished_that_is_not(root: Path, expected) -> None:
+    finished = {}
+    for marker in root.glob("*/*/session.json"):
+        finished |= {name: data for name, data in tree(root).items() if name.startswith(f"{marker.parent.relative_to(root)}/")}
+    assert tree(root).keys() - {n for n in tree(root) if n.startswith(".building")} == finished.keys()
+    assert finished.items() <= tree(expected.root).items()
+    if (root / "neuropile.json").exists():
+        store = open_store(root)
+        for key in store:
+            assert store[key].counts().sum() == store[key].n_spikes
+            assert (store.units.session_id == key.split("/")[1]).sum() == store[key].n_units
+        assert len(store.failed) == 0
+
+
+def check_a_rerun_completes(paths, root: Path, expected) -> None:
+    outcomes = ingest(paths, create_store(root), reader_of)
+    assert set(statuses(outcomes)) <= {"stored", "present"}
+    assert tree(root) == tree(expected.root)
+    anew = open_store(root)
+    assert anew._index["sessions"].equals(expected._index["sessions"])
+    assert anew.unit_table.equals(expected.unit_table)
+    assert set(os.listdir(root)) - {n for n in os.listdir(root) if n.endswith(".tmp")} == {"index", "local", "neuropile.json"}
+
+
+def check_kill(paths, root, expected, kill_at):
+    process = start(_build, paths, root, kill_at)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    check_nothing_looks_finished_that_is_not(root, expected)
+    check_a_rerun_completes(paths, root, expected)
+
+
+def test_a_build_killed_at_any_step_leaves_nothing_half_done_and_a_rerun_completes(reference, tmp_path):
+    paths, expected = reference
+    n_steps, _ = count_steps(paths, tmp_path / "count")
+    assert n_steps > 200
+    for kill_at in [1, 2, 3, 4, *random.Random(0).sample(range(5, n_steps + 1), 6)]:
+        check_kill(paths, tmp_path / f"at-{kill_at}", expected, kill_at)
+
+
+def check_random_kills(paths, root, expected, n, seed):
+    """Kill builds of the same store at random moments, again and again, starting over whenever it is done."""
+    _, seconds = count_steps(paths, root / "count")
+    rng = random.Random(seed)
+    store, n_killed = root / "0", 0
+    while n_killed < n:
+        process = start(_build, paths, store)
+        process.join(rng.uniform(0, 0.6 * seconds))
+        process.kill()
+        process.join()
+        n_killed += process.exitcode == -signal.SIGKILL
+        check_nothing_looks_finished_that_is_not(store, expected)
+        if process.exitcode == 0:
+            check_a_rerun_completes(paths, store, expected)
+            store = root / f"{n_killed}-{rng.random()}"
+    check_a_rerun_completes(paths, store, expected)
+
+
+def test_a_build_killed_at_random_moments_again_and_again_comes_to_the_same_end(reference, tmp_path):
+    check_random_kills(*reference[:1], tmp_path, reference[1], n=10, seed=0)
+
+
+@pytest.mark.soak
+def test_a_build_killed_at_every_step_leaves_nothing_half_done_and_a_rerun_completes(reference, tmp_path):
+    paths, _ = reference
+    n_steps, _ = count_steps(paths[:2], tmp_path / "count")
+    two = create_store(tmp_path / "two")
+    ingest(paths[:2], two, reader_of)
+    for kill_at in range(1, n_steps + 1):
+        check_kill(paths[:2], tmp_path / f"at-{kill_at}", two, kill_at)
+
+
+@pytest.mark.soak
+def test_two_hundred_kills_at_random_moments_come_to_the_same_end(reference, tmp_path):
+    check_random_kills(*reference[:1], tmp_path, reference[1], n=200, seed=1)
+
+
+# Side by side
+
+
+def _build_together(barrier, paths, root, report):
+    barrier.wait()
+    outcomes = ingest(paths, create_store(root), reader_of)
+    report.put([(o.status, o.error) for o in outcomes])
+
+
+def _index_again_and_again(barrier, root, done, report):
+    barrier.wait()
+    n = 0
+    while not done.is_set():
+        if (root / "neuropile.json").exists():
+            store = open_store(root)
+            for key in store:
+                assert len(store[key].units) == (store.units.session_id == key.split("/")[1]).sum()
+            store.rebuild_index()
+            n += 1
+    report.put(n)
+
+
+def check_together(paths, root, expected, n_builders):
+    context = multiprocessing.get_context("forkserver")
+    barrier, report, done, indexed = context.Barrier(n_builders + 1), context.Queue(), context.Event(), context.Queue()
+    builders = [start(_build_together, barrier, paths if i % 2 else paths[::-1], root, report) for i in range(n_builders)]
+    indexer = start(_index_again_and_again, barrier, root, done, indexed)
+    found = [o for _ in builders for o in report.get(timeout=60)]
+    for builder in builders:
+        builder.join()
+    done.set()
+    assert indexed.get(timeout=60) > 0
+    indexer.join()
+    assert [b.exitcode for b in (*builders, indexer)] == [0] * (n_builders + 1)
+    assert {status for status, _ in found} <= {"stored", "present"}, found
+    check_nothing_looks_finished_that_is_not(root, expected)
+    assert sorted(open_store(root)) == sorted(expected)
+    check_a_rerun_completes(paths, root, expected)
+
+
+def test_builders_side_by_side_and_an_indexer_do_not_disturb_each_other(reference, tmp_path):
+    for i in range(3):
+        check_together(reference[0], tmp_path / str(i), reference[1], n_builders=2)
+
+
+@pytest.mark.soak
+def test_many_builders_side_by_side_do_not_disturb_each_other(reference, tmp_path):
+    for i in range(60):
+        check_together(reference[0], tmp_path / str(i), reference[1], n_builders=2 + i % 3)
+
+
+def _replace_again_and_again(barrier, root, seeds, report):
+    barrier.wait()
+    store = open_store(root)
+    for seed in seeds:
+        add_recording(store, replace(testing.recording(seed, n_units=3, duration_s=5.0), session_id="s"), PROVENANCE, replace=True)
+    report.put(True)
+
+
+def test_replacing_a_session_from_two_sides_leaves_one_whole_one(store, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    barrier, report = context.Barrier(2), context.Queue()
+    seeds = list(range(12))
+    workers = [start(_replace_again_and_again, barrier, store.root, s, report) for s in (seeds, seeds[::-1])]
+    for w in workers:
+        w.join()
+    assert {w.exitcode for w in workers} <= {0, 1}  # one may find that the other was faster, and says so
+    ses = open_store(store.root)["d/s"]
+    alone = testing.store(tmp_path / "alone", [replace(testing.recording(s, n_units=3, duration_s=5.0), session_id=f"s{s}") for s in seeds], dataset="d")
+    same = [k for k in alone if np.array_equal(alone[k].spikes().times, ses.spikes().times)]
+    assert len(same) == 1
+    assert sorted(os.listdir(store.root)) == ["d", "index", "neuropile.json"]
+
+
+# At full size
+
+_LARGE = """
+import resource, sys, time
+from neuropile import testing
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.monotonic()
+store = testing.store(sys.argv[1], [testing.recording(0, n_units=2207, duration_s=10163.56)])
+ses = store["test/session-0"]
+grid = ses.grid(0.02)
+print(ses.n_spikes, grid.n_bins, before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic() - began)
+"""
+
+
+@pytest.mark.soak
+def test_the_largest_session_is_built_in_less_than_two_gigabytes(tmp_path):
+    done = subprocess.run([sys.executable, "-c", _LARGE, tmp_path / "s"], capture_output=True, text=True, check=True)
+    n_spikes, n_bins, before_kb, peak_kb, seconds = map(float, done.stdout.split())
+    print(f"{n_spikes / 1e6:.1f} M spikes, {n_bins:.0f} bins, {seconds:.1f} s, peak {peak_kb / 1e6:.2f} GB of which {before_kb / 1e6:.2f} GB imports")
+    assert n_bins == 508_178
+    assert n_spikes > 80e6
+    assert peak_kb * 1024 < 2e9
+
+
+def test_a_marker_of_a_stored_session_is_what_the_index_lists(reference):
+    _, store = reference
+    for key in store:
+        marker = layout.read_marker(store.root / key / "session.json", "neuropile session")
+        assert store.lists(marker)
+        assert not store.lists({**marker, "n_spikes": marker["n_spikes"] + 1})
+        assert not store.lists({**marker, "session_id": "other"})

@@ -1,0 +1,418 @@
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from neuropile import layout, testing
+from neuropile import store as store_module
+from neuropile.errors import StoreError
+from neuropile.store import create_store, open_store, query_tables
+
+
+@pytest.fixture
+def store(tiny_store, tmp_path):
+    """A copy of the tiny store to change."""
+    shutil.copytree(tiny_store.root, tmp_path / "store")
+    return open_store(tmp_path / "store")
+
+
+def parts_of(store) -> list[str]:
+    folder = store.root / "index" / "parts"
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+def tables_of(store) -> tuple[pa.Table, pa.Table]:
+    """Sessions, failures and units as a store opened anew gives them."""
+    anew = open_store(store.root)
+    return anew._index["sessions"], anew.unit_table
+
+
+KEYS = ["test/session-0", "test/session-1", "test/session-2"]
+
+
+# Opening
+
+
+def test_a_new_store_is_empty_and_asks_well(tmp_path):
+    store = create_store(tmp_path / "a" / "b")
+    assert len(store) == 0
+    assert list(store) == []
+    assert len(store.sessions) == len(store.units) == len(store.failed) == 0
+    assert store.sql("select count(*) as n from units").n.tolist() == [0]
+    assert store.select().units == {}
+
+
+def test_making_a_store_again_opens_it(store):
+    assert list(create_store(store.root)) == KEYS
+
+
+def test_a_path_with_nothing_there_says_how_to_make_a_store(tmp_path):
+    with pytest.raises(StoreError, match=r"nowhere: no such folder; make a store with: neuropile ingest FILES --store .*nowhere$"):
+        open_store(tmp_path / "nowhere")
+
+
+def test_another_folder_is_not_a_store(tmp_path):
+    (tmp_path / "f").write_text("mine")
+    with pytest.raises(StoreError, match=r"is not a neuropile store \(no neuropile\.json in it\); make one with: neuropile ingest"):
+        open_store(tmp_path)
+    with pytest.raises(StoreError, match="exists and is not a neuropile store; give an empty or a new folder"):
+        create_store(tmp_path)
+    with pytest.raises(StoreError, match="exists and is not a neuropile store; give an empty or a new folder"):
+        create_store(tmp_path / "f")
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_store_that_was_killed_while_it_was_made_can_be_made_again(tmp_path):
+    (tmp_path / ".neuropile.json.01234567.tmp").write_text("{")
+    assert len(create_store(tmp_path)) == 0
+
+
+def test_a_newer_store_is_refused_with_the_way_out(tmp_path):
+    layout.write_json({"format": "neuropile", "version": 2}, tmp_path / "neuropile.json")
+    for opening in (open_store, create_store):
+        with pytest.raises(StoreError, match="was written in format 2; this neuropile reads format 1: upgrade neuropile"):
+            opening(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "other", "version": 1}'])
+def test_a_damaged_marker_is_one_clear_error(tmp_path, text):
+    (tmp_path / "neuropile.json").write_text(text)
+    with pytest.raises(StoreError, match=r"is not a neuropile marker|says it is 'other', not 'neuropile'"):
+        open_store(tmp_path)
+
+
+def test_a_url_is_refused_for_now():
+    with pytest.raises(StoreError, match=r"^s3://b/s: this version reads and writes stores in local folders only$"):
+        open_store("s3://b/s")
+
+
+def test_a_place_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "f").write_text("mine")
+    with pytest.raises(StoreError, match=r"cannot be written \(Not a directory\); give a folder you may write to"):
+        create_store(tmp_path / "f" / "s")
+
+
+# Reading
+
+
+def test_sessions_are_a_mapping_by_dataset_and_name(tiny_store):
+    assert list(tiny_store) == list(tiny_store.sessions.index) == KEYS
+    assert len(tiny_store) == 3
+    assert "test/session-1" in tiny_store
+    assert "test/session-9" not in tiny_store
+    assert [tiny_store[k].n_units for k in KEYS] == tiny_store.sessions.n_units.tolist() == [20, 12, 7]
+    assert "3 sessions, 39 units" in repr(tiny_store)
+    assert "session-1" in tiny_store._repr_html_()
+
+
+def test_the_index_says_what_the_sessions_say(tiny_store):
+    for key in KEYS:
+        ses, row = tiny_store[key], tiny_store.sessions.loc[key]
+        for name in ("n_spikes", "duration_s", "subject_id", "content_digest", "license", "span_source"):
+            assert row[name] == ses.record[name]
+        assert list(row.regions) == ses.record["regions"]
+    units = pd.concat([tiny_store[k].units for k in KEYS], ignore_index=True)[layout.UNIT_SCHEMA.names]
+    pd.testing.assert_frame_equal(tiny_store.units, units, check_dtype=False)
+
+
+def test_a_units_row_in_its_session_is_given(tiny_store):
+    for key in KEYS:
+        own = tiny_store.sql(f"select unit, unit_id from units where dataset || '/' || session_id = '{key}' order by unit")
+        assert own.unit.tolist() == list(range(len(own)))
+        assert own.unit_id.tolist() == tiny_store[key].units.unit_id.tolist()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/", "test", "test/", "/session-0", "test/session-9", "test/../test/session-0", "test//session-0", "./test/session-0", "../x"]
+)
+def test_a_session_that_is_not_there_is_named(tiny_store, key):
+    with pytest.raises(StoreError, match=r"^no session '"):
+        tiny_store[key]
+
+
+def test_an_absolute_path_is_no_key(tiny_store):
+    with pytest.raises(StoreError, match="no session"):
+        tiny_store[f"test/{tiny_store.root}/test/session-0"]
+
+
+def test_a_part_of_a_name_is_answered_with_the_whole(tiny_store):
+    with pytest.raises(StoreError, match=r"did you mean test/session-1\?$"):
+        tiny_store["Session-1"]
+    with pytest.raises(StoreError, match=r"3 sessions are listed in store\.sessions$"):
+        tiny_store["allen/x"]
+
+
+# The index
+
+
+def test_units_keep_their_order_across_many_sessions(tmp_path):
+    store = testing.store(tmp_path / "s", [testing.recording(s, n_units=40, duration_s=5.0) for s in (3, 1, 2)])
+    store = testing.store(tmp_path / "s", [testing.recording(9, n_units=40, duration_s=5.0)], dataset="a")
+    assert list(store) == ["a/session-9", *(f"test/session-{s}" for s in (1, 2, 3))]
+    for _ in range(2):
+        units = store.units
+        for key in store:
+            own = units[units.dataset + "/" + units.session_id == key]
+            assert own.unit_id.tolist() == store[key].units.unit_id.tolist()
+        store.rebuild_index()
+
+
+def test_rebuilding_the_index_changes_nothing_that_is_read(store):
+    store.add_failure("test", "broken", "why")
+    store.add_failure("test", "session-1", "an older failure")
+    before = tables_of(store)
+    assert len(parts_of(store)) == 2 * 5
+    store.rebuild_index()
+    assert parts_of(store) == []
+    assert all(a.equals(b) for a, b in zip(before, tables_of(store), strict=True))
+    store.rebuild_index()
+    assert all(a.equals(b) for a, b in zip(before, tables_of(store), strict=True))
+
+
+def test_the_index_joins_parts_and_compacted_files(store):
+    store.rebuild_index()
+    testing.store(store.root, [testing.recording(7, n_units=2, duration_s=5.0)])
+    assert len(parts_of(store)) == 2
+    anew = open_store(store.root)
+    assert list(anew) == [*KEYS, "test/session-7"]
+    assert len(anew.units) == 41
+
+
+def test_the_rebuilt_index_opens_with_ordinary_tools(store):
+    store.rebuild_index()
+    sessions = pd.read_parquet(store.root / "index" / "sessions.parquet")
+    units = pd.read_parquet(store.root / "index" / "units.parquet")
+    assert sessions.session_id.tolist() == ["session-0", "session-1", "session-2"]
+    assert len(units) == 39
+
+
+def row_of(session_id: str, **changes) -> pa.Table:
+    return pa.Table.from_pylist([{"dataset": "d", "session_id": session_id, "status": "complete", **changes}], schema=layout.SESSION_SCHEMA)
+
+
+def unit_rows(session_id: str, *unit_ids: str) -> pa.Table:
+    return pa.Table.from_pylist([{"dataset": "d", "session_id": session_id, "unit_id": u} for u in unit_ids], schema=layout.UNIT_SCHEMA)
+
+
+def test_the_newest_row_of_a_session_wins_with_its_units(tmp_path):
+    store = create_store(tmp_path)
+    store.add(row_of("s", n_spikes=1), unit_rows("s", "old"))
+    store.add(pa.concat_tables([row_of("s", n_spikes=2), row_of("t", n_spikes=3)]), pa.concat_tables([unit_rows("s", "new", "newer"), unit_rows("t", "t")]))
+    store.add(row_of("t", n_spikes=4), unit_rows("t", "t2"))
+    assert store.sessions.n_spikes.to_dict() == {"d/s": 2, "d/t": 4}
+    assert store.units.unit_id.tolist() == ["new", "newer", "t2"]
+
+
+def test_a_failure_never_hides_a_complete_session(tmp_path):
+    store = create_store(tmp_path)
+    store.add_failure("d", "s", "first")
+    assert store.failed.error.to_dict() == {"d/s": "first"}
+    store.add_failure("d", "s", "second")
+    assert store.failed.error.to_dict() == {"d/s": "second"}
+    assert len(store) == 0
+    store.add(row_of("s", n_spikes=1), unit_rows("s", "u"))
+    store.add_failure("d", "s", "later")
+    assert list(store) == ["d/s"]
+    assert store.units.unit_id.tolist() == ["u"]
+    assert len(store.failed) == 0
+
+
+def test_failures_outlive_compaction_until_the_session_is_there(store):
+    store.add_failure("test", "broken", "why")
+    store.rebuild_index()
+    assert store.failed.error.to_dict() == {"test/broken": "why"}
+    assert list(store) == KEYS
+
+
+def test_a_failure_another_process_put_on_record_is_not_lost(store):
+    len(store)  # its index is in memory now
+    open_store(store.root).add_failure("test", "broken", "why")
+    store.rebuild_index()
+    assert store.failed.error.to_dict() == {"test/broken": "why"}
+
+
+def test_a_session_whose_folder_is_gone_leaves_the_index_when_it_is_rebuilt(store):
+    shutil.rmtree(store.root / "test" / "session-1")
+    store.rebuild_index()
+    assert list(store) == ["test/session-0", "test/session-2"]
+    assert len(store.units) == 27
+
+
+def test_a_damaged_index_says_how_to_make_it_anew_and_that_does(store):
+    before = tables_of(store)
+    for name in parts_of(store)[:3]:
+        (store.root / "index" / "parts" / name).write_bytes(b"PAR1 damaged")
+    with pytest.raises(StoreError, match=rf"cannot be read .*; run: neuropile index {store.root}$"):
+        len(open_store(store.root))
+    open_store(store.root).rebuild_index()
+    assert all(a.equals(b) for a, b in zip(before, tables_of(store), strict=True))
+
+
+def test_a_missing_part_of_the_index_says_so_and_is_made_anew(store):
+    before = tables_of(store)
+    for name in parts_of(store):
+        if "units" in name:
+            (store.root / "index" / "parts" / name).unlink()
+    with pytest.raises(StoreError, match=rf"lacks a file that it should hold; run: neuropile index {store.root}$"):
+        len(open_store(store.root))
+    open_store(store.root).rebuild_index()
+    assert all(a.equals(b) for a, b in zip(before, tables_of(store), strict=True))
+
+
+def test_rebuilding_leaves_alone_what_other_builders_are_writing(store):
+    folder = store.root / "index" / "parts"
+    for name in (".00-x.units.parquet.0.tmp", "00-x.units.parquet"):
+        (folder / name).write_bytes(b"unfinished")
+    store.rebuild_index()
+    assert parts_of(store) == [".00-x.units.parquet.0.tmp", "00-x.units.parquet"]
+    assert list(store) == KEYS
+
+
+def test_an_index_that_is_compacted_while_it_is_read_is_read_again(store, monkeypatch):
+    reader = open_store(store.root)
+    read, other = store_module._read, open_store(store.root)
+    seen = []
+
+    def read_slowly(path, schema):
+        if not seen:
+            seen.append(path)
+            other.rebuild_index()
+        return read(path, schema)
+
+    monkeypatch.setattr(store_module, "_read", read_slowly)
+    assert list(reader) == KEYS
+    assert len(reader.units) == 39
+    assert seen
+
+
+def test_the_index_is_read_anew_after_each_addition(store):
+    assert len(store) == 3
+    store.add(row_of("s"), unit_rows("s", "u"))
+    assert len(store) == 4
+    assert len(store.units) == len(store.unit_table) == 40
+
+
+# SQL
+
+
+def test_sql_answers_from_sessions_and_units(tiny_store):
+    n = tiny_store.sql("select session_id, count(*) as n from units group by session_id order by 1")
+    assert n.n.tolist() == [20, 12, 7]
+    total = tiny_store.sql("select sum(n_spikes) as n from sessions").n[0]
+    assert total == sum(tiny_store[k].n_spikes for k in KEYS)
+    joined = tiny_store.sql("select count(*) as n from units join sessions using (dataset, session_id) where species = 'Mus musculus'")
+    assert joined.n.tolist() == [39]
+
+
+def test_failed_sessions_are_out_of_sqls_sight(store):
+    store.add_failure("test", "broken", "why")
+    assert store.sql("select count(*) as n from sessions").n.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('{secret}')",
+        "select * from '{secret}'",
+        "select * from read_text('{secret}')",
+        "select * from read_blob('{secret}')",
+        "select * from read_parquet('{parquet}')",
+        "select * from '{parquet}'",
+        "select * from glob('{folder}/*')",
+        "select * from read_json('{secret}')",
+        "select * from sniff_csv('{secret}')",
+        "select * from query('select * from read_text(''{secret}'')')",
+        "select * from read_csv('https://example.com/x.csv')",
+        "select * from duckdb_secrets()",
+        "select * from hidden",
+        "select * from query",
+        "attach '{folder}/x.db'",
+        "attach ':memory:' as m",
+        "attach '{folder}/x.db' as x; select * from sessions",
+        "copy sessions to '{folder}/x.csv'",
+        "copy (select 1) to '{folder}/x.parquet'",
+        "select 1; copy sessions to '{folder}/x.csv'",
+        "export database '{folder}/x'",
+        "import database '{folder}'",
+        "create table x as select * from read_text('{secret}')",
+        "create macro f() as table select * from read_text('{secret}'); select * from f()",
+        "create secret s (type s3)",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "set lock_configuration = false",
+        "reset enable_external_access",
+        "pragma enable_external_access = true",
+        "pragma database_list",
+        "set memory_limit = '1GB'",
+        "set threads = 1",
+        "drop view sessions",
+        "insert into sessions select * from sessions",
+        "call pragma_version()",
+    ],
+)
+def test_sql_cannot_read_files_attach_copy_or_change_settings(tiny_store, tmp_path, monkeypatch, query):
+    monkeypatch.chdir(tmp_path)
+    hidden = pa.table({"z": [1]})
+    secret, parquet = tmp_path / "secret.csv", tmp_path / "p.parquet"
+    secret.write_text("a,b\n1,2\n")
+    pq.write_table(hidden, parquet)
+    with pytest.raises(StoreError, match=r"^SQL (not understood: .*|must be one SELECT) \(tables: sessions, units\)$"):
+        tiny_store.sql(query.format(secret=secret, parquet=parquet, folder=tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["p.parquet", "secret.csv"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", " ", "-- nothing", "select", "selec 1", "select * from nothing", "select nothing from units", "select 1; select 2", "(", "'"]
+)
+def test_sql_that_is_no_query_is_one_clear_line(tiny_store, query):
+    with pytest.raises(StoreError, match=r"^SQL (not understood: .*|must be one SELECT) \(tables: sessions, units\)$") as e:
+        tiny_store.sql(query)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "query", ["select 1 as n;", "with x as (select 1 as n) select * from x", "from (select 1 as n)", "values (1)", "select 1 as n -- done"]
+)
+def test_any_form_of_one_select_is_taken(query):
+    assert query_tables(query, t=pa.table({"a": [1]})).num_rows == 1
+
+
+# Choosing units
+
+
+@pytest.mark.parametrize(("quality", "keep"), [("all", [True] * 4), ("not-noise", [True, True, False, True]), ("good", [True, False, False, False])])
+def test_a_quality_rule_takes_what_it_says(tmp_path, quality, keep):
+    store = create_store(tmp_path)
+    units = [{"dataset": "d", "session_id": "s", "unit_id": str(i), "quality": q} for i, q in enumerate(["good", "mua", "noise", None])]
+    store.add(row_of("s"), pa.Table.from_pylist(units, schema=layout.UNIT_SCHEMA))
+    chosen = store.select(quality=quality)
+    assert chosen.units["d/s"].tolist() == np.flatnonzero(keep).tolist()
+    assert (chosen.n_left_by_quality, chosen.n_left_by_where) == (4 - sum(keep), 0)
+
+
+@pytest.mark.parametrize("where", ["region = 'CA1'", "rate_hz > 3", "n_units < 15 and session_n_spikes > 0", "region = 'CA1' -- or all", "null", "n_spikes"])
+def test_a_condition_takes_what_sql_takes(tiny_store, where):
+    chosen = tiny_store.select(where, "not-noise")
+    joined = "select u.*, s.n_units, s.n_spikes as session_n_spikes from units u join sessions s using (dataset, session_id)"
+    expected = tiny_store.sql(f"select * from ({joined}) where quality is distinct from 'noise' and ({where}\n)")
+    found = {(k.split("/")[1], u) for k, rows in chosen.units.items() for u in rows.tolist()}
+    assert found == set(zip(expected.session_id, expected.unit, strict=True))
+    n_noise = (tiny_store.units.quality == "noise").sum()
+    assert chosen.n_left_by_quality == n_noise
+    assert chosen.n_left_by_where == 39 - n_noise - len(found)
+
+
+@pytest.mark.parametrize("where", ["region", "colour = 'red'", "region = ", "(", "exists (select * from read_text('/etc/passwd'))"])
+def test_a_condition_that_makes_no_sense_is_one_clear_line(tiny_store, where):
+    with pytest.raises(StoreError, match=r"^SQL (not understood: .*|must be one SELECT) \(tables: units, sessions\)$"):
+        tiny_store.select(where)
+
+
+def test_an_unknown_quality_rule_names_those_there_are(tiny_store):
+    with pytest.raises(StoreError, match="quality is 'best'; it must be one of all, not-noise, good"):
+        tiny_store.select(quality="best")
