@@ -16,6 +16,7 @@ from pynwb.misc import Units
 from neuropile import readers, types
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.readers import nwb as nwb_reader
+from neuropile.readers import nwb_terms
 
 pytestmark = pytest.mark.filterwarnings("ignore:Shape of data does not match shape in spec")  # pynwb of empty lists
 
@@ -244,7 +245,7 @@ class TestRegions:
         ],
     )
     def test_a_location_text_names_its_area(self, label, area):
-        assert nwb_reader.region_of(label) == area
+        assert nwb_terms.region_of(label) == area
 
 
 class TestProbesAndPlaces:

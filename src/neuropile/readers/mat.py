@@ -9,17 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from neuropile.types import Recording
 
-#: Where each canonical unit column may lie, best first. Places are stored in millimetres there.
-REGION_VARIABLES = ("cell_area", "region", "brain_area", "area")
-DEPTH_VARIABLES = ("dist_from_tip_um", "depth_um")
-MM_VARIABLES = {"x_um": "anatom_loc_mm/AP", "y_um": "anatom_loc_mm/DV", "z_um": "anatom_loc_mm/ML"}
-SINGLE_UNIT_VARIABLES = ("is_single",)
-SUBJECT_VARIABLES = ("rat", "mouse", "animal", "subject", "monkey")
-SAMPLE_RATE_VARIABLES = ("meta/ap_meta/imSampRate",)
-PROBE_VARIABLES = ("meta/ap_meta/imDatPrb_sn", "meta/ap_meta/imProbeSN")
-WAVEFORM_VARIABLES = ("waveform/mean_uV",)
-SPECIES_OF_SUBJECT = {"rat": "Rattus norvegicus", "mouse": "Mus musculus"}
-
 
 @dataclass(frozen=True)
 class MatCells:
@@ -40,7 +29,7 @@ class MatCells:
         """
         from neuropile.readers import mat_file
 
-        return mat_file.read(Path(path), self)
+        return mat_file.read(Path(path), self.spikes)
 
 
 def cells(*, spikes: str | None = None) -> MatCells:

@@ -13,26 +13,36 @@ import pyarrow as pa
 
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import h5, mat, mcos
+from neuropile.readers import h5, mcos
 from neuropile.types import Recording, Signal, Subject, Trains
 
+#: Where each canonical unit column may lie, best first. Places are stored in millimetres there.
+REGION_VARIABLES = ("cell_area", "region", "brain_area", "area")
+DEPTH_VARIABLES = ("dist_from_tip_um", "depth_um")
+MM_VARIABLES = {"x_um": "anatom_loc_mm/AP", "y_um": "anatom_loc_mm/DV", "z_um": "anatom_loc_mm/ML"}
+SINGLE_UNIT_VARIABLES = ("is_single",)
+SUBJECT_VARIABLES = ("rat", "mouse", "animal", "subject", "monkey")
+SAMPLE_RATE_VARIABLES = ("meta/ap_meta/imSampRate",)
+PROBE_VARIABLES = ("meta/ap_meta/imDatPrb_sn", "meta/ap_meta/imProbeSN")
+WAVEFORM_VARIABLES = ("waveform/mean_uV",)
+SPECIES_OF_SUBJECT = {"rat": "Rattus norvegicus", "mouse": "Mus musculus"}
 _MAX_DEPTH = 3
 _NUMBERS = frozenset({"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
-def read(path: Path, options: mat.MatCells) -> Recording:
+def read(path: Path, spikes: str | None) -> Recording:
     """See MatCells.__call__."""
     with h5.opened(path) as file:
-        return _read(file, path, options)
+        return _read(file, path, spikes)
 
 
-def _read(file: h5py.File, path: Path, options: mat.MatCells) -> Recording:
+def _read(file: h5py.File, path: Path, spikes: str | None) -> Recording:
     variables = dict(_variables(file))
-    cells = variables[_spike_variable(path, variables, options)]
+    cells = variables[_spike_variable(path, variables, spikes)]
     refs = h5.values(cells)
     notes: list[str] = []
     columns = _unit_columns(variables, len(refs), cells.name, notes)
-    rate = _first_number(variables, mat.SAMPLE_RATE_VARIABLES)
+    rate = _first_number(variables, SAMPLE_RATE_VARIABLES)
     return Recording(
         session_id=safe_name(path.stem),
         units=_units(columns, variables, len(refs)),
@@ -66,15 +76,15 @@ def _is_empty(obj: Any) -> bool:
     return bool(obj.attrs.get("MATLAB_empty", 0))
 
 
-def _spike_variable(path: Path, variables: dict[str, h5py.Dataset], options: mat.MatCells) -> str:
+def _spike_variable(path: Path, variables: dict[str, h5py.Dataset], spikes: str | None) -> str:
     cells = [n for n, d in variables.items() if _class(d) == "cell" and not _is_empty(d)]
-    wanted = [options.spikes] if options.spikes else [n for n in cells if "spike" in n.lower() and _holds_numbers(variables[n])]
+    wanted = [spikes] if spikes else [n for n in cells if "spike" in n.lower() and _holds_numbers(variables[n])]
     found = [n for n in wanted if n in cells]
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
         raise UnreadableFile(f"{path}: several cell arrays may hold spike times ({', '.join(found)}); name one: mat.cells(spikes=...)")
-    sought = f"the cell array {options.spikes!r}" if options.spikes else "a cell array of spike times (numbers, under a name with 'spike' in it)"
+    sought = f"the cell array {spikes!r}" if spikes else "a cell array of spike times (numbers, under a name with 'spike' in it)"
     raise NoEvents(f"{path}: sought {sought}; cell arrays found: {', '.join(cells) or 'none'}; variables: {', '.join(variables) or 'none'}")
 
 
@@ -110,7 +120,7 @@ def _unit_columns(variables: dict[str, h5py.Dataset], n_units: int, skip: str, n
             continue
         if values is not None:
             columns[name] = values
-        elif dataset.ndim > 1 and n_units > 1 and n_units in dataset.shape and name not in mat.WAVEFORM_VARIABLES:
+        elif dataset.ndim > 1 and n_units > 1 and n_units in dataset.shape and name not in WAVEFORM_VARIABLES:
             left_out.append(f"{name} {dataset.shape}")
     if left_out:
         notes.append(f"left out of the units, not one value each: {', '.join(left_out)}")
@@ -149,19 +159,19 @@ def _cell_text(cell: Any) -> str | None:
 
 def _units(columns: dict[str, pa.Array], variables: dict[str, h5py.Dataset], n_units: int) -> pa.Table:
     found: dict[str, pa.Array] = {"unit_id": pa.array([str(i) for i in range(n_units)], pa.string())}
-    regions = next((columns[n] for n in mat.REGION_VARIABLES if n in columns and pa.types.is_string(columns[n].type)), None)
+    regions = next((columns[n] for n in REGION_VARIABLES if n in columns and pa.types.is_string(columns[n].type)), None)
     if regions is not None:
         found["region"] = pa.array([r or None for r in regions.to_pylist()], pa.string())
-    depth = next((columns[n] for n in mat.DEPTH_VARIABLES if _is_number(columns, n)), None)
+    depth = next((columns[n] for n in DEPTH_VARIABLES if _is_number(columns, n)), None)
     if depth is not None:
         found["depth_um"] = pa.array(depth.to_numpy(), pa.float64(), from_pandas=True)
-    for name, variable in mat.MM_VARIABLES.items():
+    for name, variable in MM_VARIABLES.items():
         if _is_number(columns, variable):
             found[name] = pa.array(columns[variable].to_numpy() * 1000.0, pa.float64(), from_pandas=True)
-    probe = _first_number(variables, mat.PROBE_VARIABLES)
+    probe = _first_number(variables, PROBE_VARIABLES)
     if probe is not None:
         found["probe"] = pa.array([f"{probe:.0f}"] * n_units)
-    single = next((columns[n] for n in mat.SINGLE_UNIT_VARIABLES if n in columns and pa.types.is_boolean(columns[n].type)), None)
+    single = next((columns[n] for n in SINGLE_UNIT_VARIABLES if n in columns and pa.types.is_boolean(columns[n].type)), None)
     if single is not None:
         found["quality"] = pa.array(["good" if s else "mua" for s in single.to_pylist()])
         found["quality_rule"] = pa.array(["the file's is_single: true is good, false is mua"] * n_units)
@@ -174,10 +184,10 @@ def _is_number(columns: dict[str, pa.Array], name: str) -> bool:
 
 def _subject(columns: dict[str, pa.Array], variables: dict[str, h5py.Dataset]) -> Subject:
     """The animal every unit names, or the one the file names; its species where the variable's name says it."""
-    for name in mat.SUBJECT_VARIABLES:
+    for name in SUBJECT_VARIABLES:
         named = set(columns[name].to_pylist()) if name in columns else {_line(variables[name])} if name in variables else set()
         if named - {None}:
-            return Subject(str(named.pop()) if len(named) == 1 else None, mat.SPECIES_OF_SUBJECT.get(name))
+            return Subject(str(named.pop()) if len(named) == 1 else None, SPECIES_OF_SUBJECT.get(name))
     return Subject()
 
 
@@ -191,7 +201,7 @@ def _first_number(variables: dict[str, h5py.Dataset], names: tuple[str, ...]) ->
 
 
 def _waveforms(variables: dict[str, h5py.Dataset], n_units: int) -> Iterator[tuple[str, Signal]]:
-    for name in mat.WAVEFORM_VARIABLES:
+    for name in WAVEFORM_VARIABLES:
         data = variables.get(name)
         if data is not None and data.ndim == 2 and data.shape[1] == n_units and data.dtype.kind == "f":
             yield name, Signal(h5.values(data).reshape(data.shape).T, ("unit", "sample"), unit="uV")

@@ -11,20 +11,20 @@ import pyarrow as pa
 
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import h5, nwb, nwb_intervals, nwb_signals, nwb_units, tables
+from neuropile.readers import h5, nwb_intervals, nwb_signals, nwb_units, tables
 from neuropile.types import Recording, Signal, Spans, Subject, Trains
 
 _ROOT_TEXTS = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
 _GENERAL_TEXTS = ("session_id", "lab", "institution", "experimenter", "experiment_description", "related_publications", "keywords")
 
 
-def read(path: Path, options: nwb.NwbUnits) -> Recording:
+def read(path: Path, region: str | None = None, quality: str | None = None) -> Recording:
     """See NwbUnits.__call__."""
     with h5.opened(path) as file:
-        return _read(file, path, options)
+        return _read(file, path, region, quality)
 
 
-def _read(file: h5py.File, path: Path, options: nwb.NwbUnits) -> Recording:
+def _read(file: h5py.File, path: Path, region: str | None, quality: str | None) -> Recording:
     if "nwb_version" not in file.attrs and h5.kind(file) != "NWBFile":
         raise UnreadableFile(f"{path}: an HDF5 file, but not NWB (no nwb_version attribute)")
     intervals, not_columns = nwb_intervals.find(file)
@@ -36,7 +36,7 @@ def _read(file: h5py.File, path: Path, options: nwb.NwbUnits) -> Recording:
     notes = [f"left out, not table columns: {', '.join(not_columns)}"] if not_columns else []
     if not_signals:
         notes.append(f"series left out: {', '.join(not_signals)}")
-    parts = [nwb_units.Units(file, group, options) for group in found]
+    parts = [nwb_units.Units(file, group, region, quality) for group in found]
     units = _unique_ids(tables.join([p.table for p in parts]), notes)
     observed, span_source = _observed(file, parts)
     if len(parts) == 1:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile.paths import safe_name
-from neuropile.readers import h5, nwb, nwb_units, tables
+from neuropile.readers import h5, nwb_terms, nwb_units, tables
 from neuropile.types import ALL_UNITS, Spans
 
 _RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
@@ -31,7 +31,7 @@ def find(file: h5py.File) -> tuple[dict[str, pa.Table], list[str]]:
         left_out += [f"{group.name}/{c}" for c in columns]
         if tables.is_number(table, "start_time"):
             key = _free(_RENAMED.get(name, safe_name(name)), group, found)
-            found[key] = _canonical(table, nwb.TRIAL_COLUMNS if key == "trials" else {})
+            found[key] = _canonical(table, nwb_terms.TRIAL_COLUMNS if key == "trials" else {})
         else:
             left_out.append(f"{group.name} (its start_time is not one number a row)")
     return found, left_out
@@ -72,7 +72,7 @@ def invalid(file: h5py.File, table: pa.Table | None, probe_of_unit: list[str | N
     for row in table.to_pylist() if table is not None else ():
         start, stop = row["start_s"], row.get("stop_s")
         tags = _tags(row.get("src_tags"))
-        elsewhere = bool(tags) and all(any(word in t.lower() for word in nwb.NOT_NEURAL) for t in tags)
+        elsewhere = bool(tags) and all(any(word in t.lower() for word in nwb_terms.NOT_NEURAL) for t in tags)
         if elsewhere or start is None or stop is None or not start <= stop:
             continue
         named = {p for p in probes if any(_mentions(t, p) for t in tags)}

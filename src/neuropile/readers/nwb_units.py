@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import h5, nwb, tables
+from neuropile.readers import h5, nwb_terms, tables
 from neuropile.types import Signal, Spans
 
 _NOT_COLUMNS = frozenset({"spike_times", "obs_intervals", "waveforms", "waveform_mean", "waveform_sd"})
@@ -45,7 +45,7 @@ def processing_groups(file: h5py.File) -> Iterator[h5py.Group]:
 class Units:
     """One units table: its columns now, a unit's spike times when asked."""
 
-    def __init__(self, file: h5py.File, group: h5py.Group, options: nwb.NwbUnits) -> None:
+    def __init__(self, file: h5py.File, group: h5py.Group, region: str | None, quality: str | None) -> None:
         self.group = group
         self.notes: list[str] = []
         self.spike_times = h5.member(group, "spike_times")
@@ -54,7 +54,7 @@ class Units:
         source, left_out = tables.read(group, skip=_NOT_COLUMNS)
         if left_out:
             self.notes.append(f"left out of the units, not scalars: {', '.join(left_out)}")
-        self.table = self._canonical(source, _Electrodes(file, group, source, self.n_units), options)
+        self.table = self._canonical(source, _Electrodes(file, group, source, self.n_units), region, quality)
 
     def _count(self) -> int:
         index = h5.member(self.group, "spike_times_index")
@@ -109,17 +109,17 @@ class Units:
                 found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=h5.text(data.attrs.get("unit", "")))
         return found
 
-    def _canonical(self, source: pa.Table, electrodes: _Electrodes, options: nwb.NwbUnits) -> pa.Table:
-        for asked in (options.region, options.quality):
+    def _canonical(self, source: pa.Table, electrodes: _Electrodes, region: str | None, quality: str | None) -> pa.Table:
+        for asked in (region, quality):
             if asked is not None and asked not in source.column_names:
                 raise UnreadableFile(f"{self.group.file.filename}: no unit column {asked!r}; there are {', '.join(source.column_names) or 'none'}")
         ids = h5.member(self.group, "id")
         columns: dict[str, Any] = {
             "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else h5.values(ids).tolist())], pa.string()),
-            "region": _regions(source, electrodes, options.region),
-            "probe": next((source.column(c) for c in nwb.PROBE_COLUMNS if tables.is_text(source, c)), None) or electrodes.texts("group_name"),
-            "depth_um": _depths(source) or electrodes.numbers(nwb.DEPTH_COLUMNS),
-            **_quality(source, options.quality),
+            "region": _regions(source, electrodes, region),
+            "probe": next((source.column(c) for c in nwb_terms.PROBE_COLUMNS if tables.is_text(source, c)), None) or electrodes.texts("group_name"),
+            "depth_um": _depths(source) or electrodes.numbers(nwb_terms.DEPTH_COLUMNS),
+            **_quality(source, quality),
             **{f"src_{c}": source.column(c) for c in source.column_names},
         }
         columns.setdefault("src_electrode_location", electrodes.texts("location"))
@@ -128,10 +128,10 @@ class Units:
 
 def _regions(source: pa.Table, electrodes: _Electrodes, asked: str | None) -> pa.Array | None:
     """The area of each unit: from the column asked for, else the first that names one, else from its electrodes."""
-    for name in (asked,) if asked else nwb.REGION_COLUMNS:
+    for name in (asked,) if asked else nwb_terms.REGION_COLUMNS:
         if not asked and not (tables.is_text(source, name) or (name in source.column_names and source.schema.field(name).type == pa.list_(pa.string()))):
             continue
-        regions = [nwb.region_of_many(v if isinstance(v, list) else [v]) for v in source.column(name).to_pylist()]
+        regions = [nwb_terms.region_of_many(v if isinstance(v, list) else [v]) for v in source.column(name).to_pylist()]
         if any(regions):
             return pa.array(regions, pa.string())
     regions = [] if asked else electrodes.regions()
@@ -139,15 +139,15 @@ def _regions(source: pa.Table, electrodes: _Electrodes, asked: str | None) -> pa
 
 
 def _quality(source: pa.Table, asked: str | None) -> dict[str, pa.Array]:
-    for name in (asked,) if asked else nwb.QUALITY_COLUMNS:
-        words = [nwb.quality_of(v) for v in source.column(name).to_pylist()] if name in source.column_names else []
+    for name in (asked,) if asked else nwb_terms.QUALITY_COLUMNS:
+        words = [nwb_terms.quality_of(v) for v in source.column(name).to_pylist()] if name in source.column_names else []
         if any(words):
             return {"quality": pa.array(words, pa.string()), "quality_rule": pa.array([f"the file's column {name!r}"] * len(words), pa.string())}
     return {}
 
 
 def _depths(source: pa.Table) -> pa.Array | None:
-    name = next((c for c in nwb.DEPTH_COLUMNS if tables.is_number(source, c)), None)
+    name = next((c for c in nwb_terms.DEPTH_COLUMNS if tables.is_number(source, c)), None)
     return None if name is None else pa.array(source.column(name).to_numpy(), pa.float64(), from_pandas=True)
 
 
@@ -172,7 +172,7 @@ class _Electrodes:
     def regions(self) -> list[str | None]:
         """The area most of each unit's electrodes lie in."""
         locations = self._column("location")
-        return [nwb.region_of_many([locations[i] for i in rows.tolist()]) if locations else None for rows in self.rows]
+        return [nwb_terms.region_of_many([locations[i] for i in rows.tolist()]) if locations else None for rows in self.rows]
 
     def texts(self, name: str) -> pa.Array | None:
         """A text column of each unit's first electrode."""
@@ -201,7 +201,7 @@ def _rows_by_id(source: pa.Table, electrode_ids: list[int]) -> list[np.ndarray] 
 
 def _rows_by_number(units: h5py.Group, n_units: int) -> list[np.ndarray] | None:
     """Each unit's electrodes by their rows, from the first of the columns that hold them."""
-    for name in nwb.ELECTRODE_COLUMNS:
+    for name in nwb_terms.ELECTRODE_COLUMNS:
         dataset = h5.member(units, name)
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iu":
             continue

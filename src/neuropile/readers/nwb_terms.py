@@ -1,0 +1,62 @@
+"""The names NWB writers give things, and the few words of ours they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+#: Unit columns that may hold an area, best first; used before the area of the unit's electrode.
+REGION_COLUMNS = ("region", "brain_region", "brain_area", "area", "location", "structure", "structure_acronym", "anatomy")
+#: Unit columns that may hold a sorter's or curator's verdict, best first.
+QUALITY_COLUMNS = ("quality", "unit_quality", "kilosort2_label", "KSLabel", "ks_label", "group_label")
+QUALITY_WORDS = {"good": "good", "sua": "good", "single": "good", "mua": "mua", "multi": "mua", "multi-unit": "mua", "noise": "noise"}
+#: Columns that point to a unit's electrode, the most telling first.
+ELECTRODE_COLUMNS = ("max_electrode", "peak_electrode", "electrodes", "electrode")
+#: Positions along the probe in um above its tip, under the names NWB writers give them.
+DEPTH_COLUMNS = ("distance_from_probe_tip_um", "probe_vertical_position", "rel_y")
+PROBE_COLUMNS = ("probe", "probe_name", "electrode_group", "group_name")
+#: Trial columns whose name says exactly one of our canonical columns; the source's own stays beside it.
+TRIAL_COLUMNS = {
+    "stim_on_s": ("gabor_stimulus_onset_time", "stimulus_onset_time", "stim_on_time"),
+    "stim_off_s": ("gabor_stimulus_offset_time", "stimulus_offset_time", "stim_off_time"),
+    "go_cue_s": ("auditory_cue_time", "go_cue_time", "go_cue_start_time"),
+    "first_move_s": ("wheel_movement_onset_time",),
+    "response_s": ("choice_registration_time",),
+    "feedback_s": ("feedback_time",),
+    "p_left": ("probability_left",),
+    "correct": ("is_mouse_rewarded",),
+}
+#: Tags of invalid times that speak of something other than the spikes.
+NOT_NEURAL = ("stimulus", "eye", "pupil", "running", "behavior", "video", "optotagging")
+NO_REGION = frozenset({"", "unknown", "none", "nan", "n/a", "na", "null", "unspecified", "undefined", "not available", "?"})
+_KEYED_REGION = re.compile(r"""['"]?\b(?:brain_region|brain_area|region|area|structure)['"]?\s*[:=]\s*['"]?([^;,'"}]*)""")
+
+
+def region_of(label: Any) -> str | None:
+    """The area in a location text: as it is, or the value under a key such as `brain_region:`; None if it names none.
+
+    >>> region_of("brain_region: Thalamus; hemisphere: left"), region_of("VISp5"), region_of("unknown")
+    ('Thalamus', 'VISp5', None)
+    """
+    if label is None:
+        return None
+    keyed = _KEYED_REGION.search(str(label))
+    name = (keyed.group(1) if keyed else str(label)).strip()
+    return None if name.lower() in NO_REGION else name
+
+
+def region_of_many(labels: list[Any]) -> str | None:
+    """The area most of a unit's electrodes lie in, the first of them on a tie."""
+    counted = Counter(r for r in map(region_of, labels) if r is not None)
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def quality_of(word: Any) -> str | None:
+    """The canonical quality a source's word stands for, or None.
+
+    >>> quality_of("MUA"), quality_of(b"good"), quality_of("unsorted")
+    ('mua', 'good', None)
+    """
+    text = word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+    return QUALITY_WORDS.get(text.strip().lower())
