@@ -24,7 +24,7 @@ bench: .venv/dev
 	.venv/bin/python -m benchmarks
 
 soak: .venv/dev
-	NEUROPILE_HYPOTHESIS=soak .venv/bin/python -m pytest -m soak
+	NEUROPILE_HYPOTHESIS=soak .venv/bin/python -m pytest -m "soak or hypothesis"
 
 docs: .venv/dev
 	.venv/bin/python docs/generate.py

@@ -13,7 +13,7 @@ from neuropile import testing
 
 _UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("quick", derandomize=True, database=None, max_examples=100, **_UNHURRIED)
-settings.register_profile("soak", max_examples=5_000, **_UNHURRIED)
+settings.register_profile("soak", max_examples=1_000, **_UNHURRIED)
 settings.load_profile(os.environ.get("NEUROPILE_HYPOTHESIS", "quick"))
 
 #: Processes that tests start are forked from one that has these loaded, and nothing else.

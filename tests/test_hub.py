@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neuropile import Pile, Store, hub, make_pile, open_pile, testing
 from neuropile.errors import CountOverflow, PileError
@@ -56,6 +58,27 @@ def test_load_dataset_and_the_cards_three_lines_give_the_sessions_counts(folder:
             units = store[segment.key].counts(0.02, segment.start_s, segment.stop_s, units=segment.unit_ids)
             assert row["segment_id"] == segment.segment_id
             np.testing.assert_array_equal(matrix[order], units.values)
+
+
+@given(st.sampled_from(["0.005", "0.02", "0.1", "0.25", "60"]), st.integers(1_000, 40_000), st.sampled_from(["all", "good", "not-noise"]))
+@settings(max_examples=8)
+def test_a_row_read_with_pyarrow_and_numpy_alone_is_the_sessions_counts(
+    store: Store, tmp_path_factory: pytest.TempPathFactory, width: str, max_tokens: int, quality: str
+) -> None:
+    to = tmp_path_factory.mktemp("row") / "p"
+    make_pile(store, bin_width=width, max_tokens=max_tokens * 20, quality=quality, test=0.5, split_by="segment").publish(to)
+    for file in sorted(to.glob("data/*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            gaps = [np.frombuffer(g, np.uint8) for g in row["gaps"]]
+            matrix = np.stack([np.bincount(np.cumsum(g, dtype=np.int64)[g < 255], minlength=row["n_bins"]) for g in gaps])
+            session = store[f"{row['source_dataset']}/{row['session_id']}"]
+            stop = row["start_s"] + row["n_bins"] * row["bin_width_s"]
+            counts = session.counts(width, row["start_s"], stop, units=row["unit_ids"])
+            np.testing.assert_array_equal(matrix, counts.values)
+            mask = np.zeros(matrix.shape, bool)
+            for run in row["observed"]:
+                mask[slice(None) if run["unit"] < 0 else run["unit"], run["start_bin"] : run["stop_bin"]] = True
+            np.testing.assert_array_equal(mask, np.broadcast_to(counts.unit_observed if "unit_observed" in counts.coords else counts.observed, mask.shape))
 
 
 def test_streaming_gives_the_same_rows(folder: Path) -> None:

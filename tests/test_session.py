@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from neuropile import layout, testing
 from neuropile.errors import BinWidthError, CountOverflow, NeuropileError, StoreError
+from neuropile.events import SpikeFile
 from neuropile.session import Session
 from neuropile.types import Recording, Spans, Trains
 from neuropile.writing import Provenance, write_session
@@ -124,6 +125,25 @@ def test_units_are_asked_for_by_id_row_or_mask_in_any_order(made):
 def test_units_that_are_not_there_are_named(made, asked, message):
     with pytest.raises(StoreError, match=message):
         made.ses.rows_of(asked)
+
+
+ranges = st.tuples(st.integers(-2, 7), st.integers(-2, 7)) | st.none()
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), max_size=80), st.integers(1, 9), ranges, ranges)
+def test_only_what_is_asked_is_read_and_all_of_it(tmp_path_factory, spikes, group, units, blocks):
+    """Windows that start and stop on the first and last ticks of row groups too."""
+    spikes = sorted(spikes, key=lambda s: (s[1] // 10, *s))
+    path = tmp_path_factory.mktemp("events") / "spikes.parquet"
+    with layout.spikes_writer(path, pa.int32()) as writer:
+        for i in range(0, len(spikes), group):
+            rows = np.array(spikes[i : i + group], np.int32)
+            writer.write_table(pa.table([rows[:, 0], rows[:, 1]], schema=writer.schema))
+    ticks = None if blocks is None else (blocks[0] * 5, blocks[1] * 5 + 1)
+    unit, tick = SpikeFile(path).read(units, ticks)
+    expected = [(u, t) for u, t in spikes if (units is None or units[0] <= u < units[1]) and (ticks is None or ticks[0] <= t < ticks[1])]
+    assert list(zip(unit.tolist(), tick.tolist(), strict=True)) == expected
 
 
 # Counts

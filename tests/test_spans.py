@@ -61,6 +61,14 @@ def test_stretches_hold_every_touched_bin_and_break_at_the_gaps(spans, per_bin, 
         assert {first, last - 1} <= touched
 
 
+def test_a_gap_of_just_that_many_ticks_ends_a_stretch():
+    spans = np.array([[0, 20], [30, 50]])
+    assert stretches(spans, 10, 11).tolist() == [[0, 5]]
+    assert stretches(spans, 10, 10).tolist() == [[0, 2], [3, 5]]
+    assert stretches(spans, 100, 10).tolist() == [[0, 1]]  # they share a bin
+    assert stretches(spans, 10, None).tolist() == [[0, 5]]
+
+
 @given(st.lists(st.booleans(), max_size=30))
 def test_runs_are_the_true_stretches_of_a_mask(mask):
     runs = runs_of(np.array(mask, bool))

@@ -250,6 +250,12 @@ def row_groups(folder: Path) -> list[tuple[int, int, int, int, int]]:
     return [(u.min, u.max, t.min, t.max, g.num_rows) for g, (u, t) in zip(groups, stats, strict=True)]
 
 
+def first_unit_of(folder: Path, block: int, group: tuple[int, ...], edges: np.ndarray) -> int:
+    """How many spikes the first unit of a row group has in its block."""
+    table = pd.read_parquet(folder / "spikes.parquet")
+    return int(((table.unit == group[0]) & (table.tick >= edges[block]) & (table.tick < edges[block + 1])).sum())
+
+
 def check_row_groups(folder: Path, marker: dict, limit: int) -> None:
     edges = np.array(marker["block_edges"])
     groups = row_groups(folder)
@@ -263,6 +269,8 @@ def check_row_groups(folder: Path, marker: dict, limit: int) -> None:
     assert blocks == sorted(blocks)
     for (block, _, last), (next_block, first, _) in pairwise(blocks):
         assert block < next_block or last < first  # no unit is cut within a block
+    for (a, b), (one, other) in zip(pairwise(blocks), pairwise(groups), strict=True):
+        assert a[0] < b[0] or one[4] + first_unit_of(folder, b[0], other, edges) > limit  # and none is closed too early
     assert sum(g[4] for g in groups) == marker["n_spikes"]
 
 

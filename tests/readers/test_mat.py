@@ -77,7 +77,7 @@ class MatFile:
     def string(self, name: str, texts: list[str | None]) -> None:
         """A string array; its text goes to the object store when the file is closed."""
         self.strings.append((name, packed(texts)))
-        head = np.array([[OBJECT, 2, 1, 1, len(self.strings), 1]], np.uint32)
+        head = np.array([[OBJECT, 2, 1, 1, len(self.strings) + 1, 2]], np.uint32)
         self.raw(name, head, "string", MATLAB_object_decode=np.int32(3))
 
     def close(self) -> Path:
@@ -90,12 +90,13 @@ class MatFile:
 
     def _object_store(self) -> None:
         n = len(self.strings)
-        names = b"any\0string\0".ljust(16, b"\0")
-        classes = np.array([0, 0, 0, 0, 0, 2, 0, 0], "<i4").tobytes()
+        names = b"any\0string\0datetime\0".ljust(24, b"\0")
+        classes = np.array([0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0], "<i4").tobytes()
         saved = np.array([0, 0] + [v for i in range(n) for v in (1, 1, 1, i)], "<i4").tobytes()
-        objects = np.array([[0] * 6] + [[1, 0, 0, i + 1, 0, i + 1] for i in range(n)], "<i4").tobytes()
+        date = [1, 0, 0, 0, 1, 1]  # an object of another class, saved elsewhere, stands before the strings
+        objects = np.array([[0] * 6, date, *([2, 0, 0, i + 1, 0, i + 2] for i in range(n))], "<i4").tobytes()
         ends = np.cumsum([40 + len(names), len(classes), len(saved), len(objects), 8, 8])
-        head = np.array([3, 2, *ends, 0, 0], "<i4").tobytes()
+        head = np.array([3, 3, *ends, 0, 0], "<i4").tobytes()
         tables = np.frombuffer(head + names + classes + saved + objects + bytes(16), np.uint8)
         cells = [self.raw("#refs#/tables", tables[None], "uint8"), self.empty("#refs#/none", "canonical empty")]
         cells += [self.raw(f"#refs#/text{i}", text.reshape(-1, 1), "uint64") for i, (_, text) in enumerate(self.strings)]
@@ -389,6 +390,10 @@ class TestStrings:
         path = matfile.close()
         with h5py.File(path) as f, pytest.raises(UnreadableFile, match="/cell_area is a MATLAB string whose text cannot be found"):
             mcos.read_strings(f["cell_area"])
+
+    def test_a_block_of_negative_length_is_refused_not_walked_in_circles(self):
+        with pytest.raises(ValueError, match="a block of negative length"):
+            mcos._block(np.array([1, 0, 0, 0, -2, 0], np.int32), 10_000)
 
     def test_each_of_many_strings_finds_its_own_text(self, matfile):
         texts = {f"s{i}": [f"{i}", "x" * i] for i in range(7)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from hdmf.common import DynamicTable, VectorData
 from pynwb import TimeSeries
 from pynwb.behavior import BehavioralTimeSeries, Position, PupilTracking, SpatialSeries
 from pynwb.ecephys import LFP, ElectricalSeries
@@ -161,6 +162,11 @@ class TestLeftOut:
         outcome = ingest(path)
         assert outcome.status == "stored", outcome.error
         assert f"series left out: acquisition/odd ({why})" in outcome.notes
+
+    def test_a_table_with_columns_called_data_and_timestamps_is_no_series(self, spiking, write, read):
+        columns = [VectorData(name=n, description=n, data=np.arange(4.0)) for n in ("data", "timestamps")]
+        spiking.create_processing_module("behavior", "a table").add(DynamicTable(name="events", description="a table", columns=columns))
+        assert read(write(spiking)).signals == {}
 
     def test_voltage_is_no_signal_wherever_it_lies(self, spiking, write, read):
         spiking.add_acquisition(electrical(spiking, rate=10.0, starting_time=0.0))
