@@ -11,6 +11,7 @@ OUT ?= demo
 .PHONY: demo test lint bench soak docs lock clean
 demo: .venv/core
 	.venv/bin/neuropile demo --out $(OUT)
+	@echo 'To have the command at hand: source .venv/bin/activate'
 
 test: .venv/dev lint
 	.venv/bin/python -m pytest -n 2

@@ -33,7 +33,7 @@ def test_a_decimal_width_is_read_exactly(digits, places):
 
 @pytest.mark.parametrize("nonsense", ["", "fast", "1/0", "0.02 s", "1/60/2", None, float("nan"), float("inf"), "nan", [0.02]])
 def test_a_width_that_is_no_number_is_refused(nonsense):
-    with pytest.raises(BinWidthError, match=r"is not a number of seconds such as 0\.02 or 1/60"):
+    with pytest.raises(BinWidthError, match=r"is not a number of seconds such as 0\.02 or 1/32"):
         as_width(nonsense)
 
 

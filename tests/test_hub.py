@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuropile import Pile, Store, hub, make_pile, open_pile, testing
+from neuropile import Pile, Store, hub, make_pile, mask_of, open_pile, testing
 from neuropile.errors import CountOverflow, PileError
 
 LAYOUTS = ("sparse", "dense")
@@ -79,6 +79,15 @@ def test_a_row_read_with_pyarrow_and_numpy_alone_is_the_sessions_counts(
             for run in row["observed"]:
                 mask[slice(None) if run["unit"] < 0 else run["unit"], run["start_bin"] : run["stop_bin"]] = True
             np.testing.assert_array_equal(mask, np.broadcast_to(counts.unit_observed if "unit_observed" in counts.coords else counts.observed, mask.shape))
+
+
+def test_the_cards_mask_is_the_piles(pile: Pile, tmp_path: Path) -> None:
+    pile.publish(tmp_path / "p")
+    observed = card_code(tmp_path / "p")["observed"]
+    rows = [r for f in sorted((tmp_path / "p").glob("data/train-*.parquet")) for r in pq.read_table(f).to_pylist()]
+    for row, segment in zip(rows, pile.train, strict=True):
+        expected = mask_of(segment.counts())
+        np.testing.assert_array_equal(observed(row)[row["order"]], np.broadcast_to(expected, (segment.n_units, segment.n_bins)))
 
 
 def test_streaming_gives_the_same_rows(folder: Path) -> None:

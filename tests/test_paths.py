@@ -109,6 +109,23 @@ def test_a_folder_whose_lock_is_gone_is_removed(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_lock_whose_file_was_taken_away_and_made_anew_is_not_trusted(tmp_path, monkeypatch):
+    """Two other processes may do so between the opening of the file and the lock."""
+    flock, taken = fcntl.flock, []
+
+    def flock_late(lock, how):
+        if not taken:
+            (path,) = (tmp_path / "building").glob("*.lock")
+            taken.append(path.stem)
+            path.unlink()
+            path.touch()
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with scratch_folder(tmp_path / "building") as folder:
+        assert folder.name not in taken
+
+
 def test_a_file_in_the_way_of_a_scratch_folder_is_an_error(tmp_path):
     (tmp_path / "building").write_text("mine")
     with pytest.raises(FileExistsError), scratch_folder(tmp_path / "building"):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,9 +9,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from neuropile import plotting
+from neuropile import plotting, testing
+from neuropile.cli import figures
 from neuropile.errors import NeuropileError
 from neuropile.plotting import SegmentPanel, SessionOverview
+from neuropile.plotting.overview import unobserved_cells
+from neuropile.progress import QUIET
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -40,11 +44,11 @@ def ink_of_a_spike(silent: SegmentPanel, loud: SegmentPanel, n_panels: int) -> n
     return (before == 255).all(axis=-1) & (after[..., 0] < 160)
 
 
-def panel(n_units: int = 3, n_bins: int = 100, spikes: tuple = (), observed: np.ndarray | None = None, title: str = "demo/one · segment_0") -> SegmentPanel:
+def panel(n_units: int = 3, n_bins: int = 100, spikes: tuple = (), observed: np.ndarray | None = None, session: str = "one") -> SegmentPanel:
     counts = np.zeros((n_units, n_bins), np.uint8)
     for unit, column in spikes:
         counts[unit, column] += 1
-    return SegmentPanel(counts, 0.0, 0.02, title, np.ones(n_bins, bool) if observed is None else observed)
+    return SegmentPanel(counts, 0.0, 0.02, "demo", session, "segment_0", np.ones(n_bins, bool) if observed is None else observed)
 
 
 def overview(n_units: int = 12, start: float = 0.0, stop: float = 60.0, **changes: object) -> SessionOverview:
@@ -53,7 +57,7 @@ def overview(n_units: int = 12, start: float = 0.0, stop: float = 60.0, **change
     spike_unit = rng.integers(0, n_units, len(spike_s))
     rate = np.bincount(spike_unit, minlength=n_units) / (stop - start)
     region = ["CA1" if i % 3 else "DG" for i in range(n_units)]
-    made = SessionOverview("demo/one", "a rat", spike_unit, spike_s, np.linspace(0, 3840, n_units), region, rate, np.array([[start, stop]]))
+    made = SessionOverview("demo/one", "a rat", spike_unit, spike_s, np.linspace(0, 3840, n_units), region, rate, np.array([[start, stop]]), np.array([-1]))
     return replace(made, **changes)
 
 
@@ -86,16 +90,36 @@ def test_every_spike_falls_in_one_cell_and_the_last_moment_in_the_last() -> None
     assert cells.tolist() == [[1, 0, 0, 0], [1, 1, 0, 1]]
 
 
+def test_observed_seconds_are_summed_by_row_and_bin() -> None:
+    row, spans = np.array([1, 0, 0, 1]), np.array([[0.25, 2.5], [-5.0, 0.5], [3.0, 9.0], [2.5, 2.75]])
+    assert plotting.observed_seconds(row, spans, 3, np.arange(5.0)).tolist() == [[0.5, 0, 0, 1], [0.75, 1, 0.75, 0], [0, 0, 0, 0]]
+    assert plotting.observed_seconds(row[:1], spans[:1], 2, np.array([0.0, 2.0, 6.0])).tolist() == [[0, 0], [1.75, 0.5]]
+
+
 def test_the_population_rate_is_a_units_rate_in_observed_time() -> None:
-    spans = np.array([[0.0, 1.0], [1.0, 1.6], [3.0, 4.0]])
     spikes = np.array([0.1, 0.2, 1.1, 1.2, 1.3, 1.9, 3.5])  # the one at 1.9 s lies in a gap
-    rate = plotting.population_rate(spikes, spans, 2, np.arange(5.0))
+    spans = {"spans_s": np.array([[0.0, 1.0], [1.0, 1.6], [3.0, 4.0]]), "span_unit": np.full(3, -1)}
+    rate = plotting.population_rate(spikes, np.array([0, 1, 0, 1, 0, 0, 1]), **spans, n_units=2, edges_s=np.arange(5.0))
     np.testing.assert_allclose(rate, [1.0, 2.5, np.nan, 0.5])
 
 
+def test_the_population_rate_counts_only_units_that_were_observed() -> None:
+    spans = {"spans_s": np.array([[0.0, 2.0], [3.0, 3.3], [1.0, 3.0], [3.2, 3.4]]), "span_unit": np.array([0, 0, 2, 2])}  # unit 1 never was
+    spikes, unit = np.array([0.0, 0.5, 1.5, 1.6, 2.0, 2.5, 2.6, 2.7]), np.array([0, 2, 0, 2, 0, 2, 2, 1])
+    rate = plotting.population_rate(spikes, unit, **spans, n_units=3, edges_s=np.arange(5.0))
+    # one of unit 0 alone; one of each of two; two of unit 2 alone; 0.5 unit-seconds, but no unit for half of the bin
+    np.testing.assert_allclose(rate, [1.0, 1.0, 2.0, np.nan])
+
+
 def test_a_bin_observed_for_less_than_half_has_no_rate() -> None:
-    assert np.isnan(plotting.population_rate(np.array([0.1]), np.array([[0.0, 0.4]]), 1, np.array([0.0, 1.0]))).all()
-    assert np.isnan(plotting.population_rate(np.array([0.1]), np.empty((0, 2)), 1, np.array([0.0, 1.0]))).all()
+    for spans in (np.array([[0.0, 0.4]]), np.empty((0, 2))):
+        known = {"spans_s": spans, "span_unit": np.full(len(spans), -1), "n_units": 1}
+        assert np.isnan(plotting.population_rate(np.array([0.1]), np.array([0]), **known, edges_s=np.array([0.0, 1.0]))).all()
+
+
+def test_spans_of_all_units_are_joined() -> None:
+    assert plotting.merged(np.array([[4.0, 6.0], [0.0, 9.0], [9.0, 10.0], [12.0, 13.0]])).tolist() == [[0, 10], [12, 13]]
+    assert plotting.merged(np.empty((0, 2))).shape == (0, 2)
 
 
 def test_gaps_and_spans_make_up_the_clock() -> None:
@@ -167,12 +191,20 @@ def test_times_are_read_on_the_sessions_clock() -> None:
 @pytest.mark.parametrize("n_panels", [1, 3, 4, 10])
 @pytest.mark.parametrize("start_s", [1499.98, 1.5e9])
 def test_panels_neither_overlap_nor_leave_the_page(n_panels: int, start_s: float) -> None:
-    wordy = replace(panel(title="dandi/000000_sub-with-a-very-long-name_" * 3), start_s=start_s)
+    wordy = replace(panel(session="sub-with-a-very-long-name_" * 4), dataset="dandi_000000_" * 9, start_s=start_s)
     figure = plotting.segments([wordy] * n_panels, title="a $title \\that is not mathematics")
     figure.draw_without_rendering()
     boxes = [ax.get_tightbbox() for ax in figure.axes]
     assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("n_panels", [9, 16])
+def test_a_sessions_name_is_never_cut_where_names_are_of_usual_length(n_panels: int) -> None:
+    names = [f"T181_2018_06_{i:02}_WWMMW_idle_bank1_Cells" for i in range(n_panels)]
+    figure = plotting.segments([replace(panel(session=name), dataset="rat-neuropixels") for name in names])
+    assert [ax.get_title(loc="left") for ax in figure.axes[:n_panels]] == names
+    assert {ax.texts[0].get_text() for ax in figure.axes[:n_panels]} == {"rat-neuropixels · segment_0"}
 
 
 @pytest.mark.parametrize(
@@ -201,23 +233,62 @@ def test_odd_segments_are_drawn_without_warnings(odd: SegmentPanel) -> None:
         overview(region=[f"region {i}" for i in range(12)]),
         overview(90, region=[f"R{i}" for i in range(90)]),
         overview(2000, region=["A", None] * 1000),
-        overview(spans_s=np.array([[0.0, 5.0], [50.0, 60.0]])),
-        overview(spans_s=np.empty((0, 2))),
+        overview(spans_s=np.array([[0.0, 5.0], [50.0, 60.0]]), span_unit=np.array([-1, -1])),
+        overview(spans_s=np.array([[0.0, 5.0], [50.0, 60.0], [7.0, 8.0]]), span_unit=np.array([0, 0, 7])),
+        overview(spans_s=np.empty((0, 2)), span_unit=np.empty(0, int)),
         overview(spike_unit=np.empty(0, int), spike_s=np.empty(0), rate_hz=np.array([0.0, np.nan] * 6)),
-        overview(0, spike_unit=np.empty(0, int), spike_s=np.empty(0), rate_hz=np.empty(0), spans_s=np.empty((0, 2))),
+        overview(0, spike_unit=np.empty(0, int), spike_s=np.empty(0), rate_hz=np.empty(0), spans_s=np.empty((0, 2)), span_unit=np.empty(0, int)),
         overview(1, 0.0, 90_000.0),
     ],
-    ids=["plain", "one", "no depth", "half a depth", "regions", "90 regions", "2000 units", "gap", "no spans", "silent", "empty", "a day"],
+    ids=["plain", "one", "no depth", "half a depth", "regions", "90 regions", "2000 units", "gap", "each its own", "no spans", "silent", "empty", "a day"],
 )
 def test_odd_sessions_are_drawn_without_warnings(odd: SessionOverview) -> None:
     pixels(plotting.session_overview(odd))
 
 
+def silent(n_units: int, spans: list[list[float]], unit: list[int], **changes: object) -> Figure:
+    """A minute of units that never fire, observed in some spans."""
+    spikes = {"spike_unit": np.empty(0, int), "spike_s": np.empty(0), **changes}
+    return plotting.session_overview(overview(n_units, **spikes, spans_s=np.array(spans), span_unit=np.array(unit)))
+
+
+def population_of(figure: Figure) -> int:
+    return next(i for i, ax in enumerate(figure.axes) if "Hz per unit" in ax.get_ylabel())
+
+
 def test_a_gap_in_a_session_is_shaded_in_the_raster_and_in_the_rate() -> None:
-    figure = plotting.session_overview(overview(spike_unit=np.empty(0, int), spike_s=np.empty(0), spans_s=np.array([[0.0, 20.0], [40.0, 60.0]])))
-    below = next(i for i, ax in enumerate(figure.axes) if "Hz per unit" in ax.get_ylabel())
-    for axes in (0, below):
+    figure = silent(12, [[0.0, 20.0], [40.0, 60.0]], [-1, -1])
+    for axes in (0, population_of(figure)):
         assert share_grey(inside(figure, axes)) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_a_units_unobserved_time_is_drawn_apart_from_its_silence() -> None:
+    figure = silent(3, [[0.0, 30.0], [0.0, 60.0], [30.0, 60.0]], [0, 1, 2])  # unit 0 is the deepest, drawn at the bottom
+    image = inside(figure)
+    third, half = len(image) // 3, image.shape[1] // 2
+    rows, columns = [slice(i * third + 5, (i + 1) * third - 5) for i in range(3)], [slice(0, half - 5), slice(half + 5, None)]
+    assert [[share_grey(image[r, c]) for c in columns] for r in rows] == [[1, 0], [0, 0], [0, 1]]
+    assert share_grey(inside(figure, population_of(figure))) == 0
+
+
+def test_a_row_of_two_units_is_grey_where_both_were_not_observed_for_more_than_half() -> None:
+    changed = overview(4, 0.0, 8.0, spans_s=np.array([[0.0, 2.0], [0.0, 4.0], [6.0, 6.6]]), span_unit=np.array([0, 1, 3]))
+    cells = unobserved_cells(changed, np.array([0, 0, 1, 1]), (2, 4), (0.0, 8.0))
+    assert cells.tolist() == [[False, False, True, True], [True, True, True, True]]  # half observed is not grey
+
+
+def test_a_spike_outside_its_units_spans_is_drawn_over_grey_and_left_out_of_the_rate() -> None:
+    figure = silent(2, [[0.0, 60.0]], [1], spike_unit=np.array([0]), spike_s=np.array([30.0]))
+    assert (inside(figure)[len(inside(figure)) // 2 + 5 :] < 160).any()
+    assert (inside(figure, population_of(figure)) == 255).all()
+
+
+def test_2000_units_of_many_spans_are_drawn_in_seconds() -> None:
+    unit, start = np.repeat(np.arange(2000), 100), np.tile(np.arange(0.0, 6000, 60), 2000)
+    many = overview(2000, 0.0, 6000.0, spans_s=np.stack([start, start + 30], axis=1), span_unit=unit)
+    began = time.perf_counter()
+    plotting.session_overview(many)
+    assert time.perf_counter() - began < 10
 
 
 def test_adjacent_units_of_one_region_share_a_label() -> None:
@@ -282,7 +353,11 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(NeuropileError, match="spike_unit runs from 0 to 11"):
         overview(spike_unit=np.full(480, 12))
     with pytest.raises(NeuropileError, match="merged and ascending"):
-        overview(spans_s=np.array([[5.0, 6.0], [0.0, 1.0]]))
+        overview(spans_s=np.array([[5.0, 6.0], [0.0, 1.0]]), span_unit=np.array([3, 3]))
+    with pytest.raises(NeuropileError, match=r"span_unit \(span,\)"):
+        overview(span_unit=np.array([0, 1]))
+    with pytest.raises(NeuropileError, match="span_unit is -1 throughout or runs from 0 to 11; found -1 to 3"):
+        overview(spans_s=np.array([[0.0, 1.0], [0.0, 1.0]]), span_unit=np.array([-1, 3]))
     with pytest.raises(NeuropileError, match="no segment to plot"):
         plotting.segments([])
 
@@ -290,3 +365,19 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
 def test_drawing_never_loads_pyplot() -> None:
     code = "import sys, neuropile.plotting; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_stored_session_shows_what_each_unit_was_observed_for(tmp_path) -> None:
+    session = testing.store(tmp_path / "store", [testing.recording(observed="each", n_units=3)])["test/session-0"]
+    drawn = figures.overview(session)
+    assert drawn.span_unit.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(drawn.spans_s, [[0, 60], [6, 57], [12, 60]], atol=1e-4)
+
+
+def test_the_folder_of_one_session_is_drawn_as_its_overview(tmp_path) -> None:
+    folder, options = testing.store(tmp_path / "store")["test/session-0"].root, {"examples": 9, "every": False, "seed": 0, "progress": QUIET}
+    out = tmp_path / "one.png"
+    assert figures.draw(folder, out, session=None, **options) == [out]
+    assert out.stat().st_size > 5000
+    with pytest.raises(NeuropileError, match=r"--session picks a session of a store; .* is one session"):
+        figures.draw(folder, out, session="test/session-0", **options)

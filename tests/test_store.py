@@ -134,6 +134,13 @@ def test_a_session_that_is_not_there_is_named(tiny_store, key):
         tiny_store[key]
 
 
+def test_a_store_is_a_mapping(tiny_store):
+    assert tiny_store.get("test/session-9") is None
+    assert [ses.key for ses in tiny_store.values()] == KEYS
+    with pytest.raises(KeyError):
+        tiny_store["test/session-9"]
+
+
 def test_an_absolute_path_is_no_key(tiny_store):
     with pytest.raises(StoreError, match="no session"):
         tiny_store[f"test/{tiny_store.root}/test/session-0"]
@@ -142,7 +149,7 @@ def test_an_absolute_path_is_no_key(tiny_store):
 def test_a_part_of_a_name_is_answered_with_the_whole(tiny_store):
     with pytest.raises(StoreError, match=r"did you mean test/session-1\?$"):
         tiny_store["Session-1"]
-    with pytest.raises(StoreError, match=r"3 sessions are listed in store\.sessions$"):
+    with pytest.raises(StoreError, match=r"3 sessions are listed in store\.sessions, as dataset/session$"):
         tiny_store["allen/x"]
 
 
@@ -409,7 +416,9 @@ def test_a_condition_takes_what_sql_takes(tiny_store, where):
 
 @pytest.mark.parametrize("where", ["region", "colour = 'red'", "region = ", "(", "exists (select * from read_text('/etc/passwd'))"])
 def test_a_condition_that_makes_no_sense_is_one_clear_line(tiny_store, where):
-    with pytest.raises(StoreError, match=r"^SQL (not understood: .*|must be one SELECT) \(tables: units, sessions\)$"):
+    with pytest.raises(
+        StoreError, match=r"^condition .*: SQL (not understood: .*|must be one SELECT.*); its columns: dataset, session_id, .*session_n_spikes$"
+    ):
         tiny_store.select(where)
 
 

@@ -312,6 +312,12 @@ def test_spikes_outside_the_spans_are_kept_counted_and_warned_about_above_one_pe
     assert (warning in marker["notes"]) == warned
 
 
+def test_spikes_in_invalid_times_are_outside_but_no_reason_to_doubt_the_spans(tmp_path):
+    marker = written(tmp_path / "s", of_trains([np.arange(100.0)], observed=Spans.of(0.0, 100.0), invalid=Spans.of(50.0, 60.0)))
+    assert marker["n_spikes_outside_observed"] == 10
+    assert marker["notes"] == []
+
+
 def test_a_rate_is_over_the_observed_time_and_its_spikes(tmp_path):
     written(tmp_path / "s", of_trains([[1.0, 2.0, 3.0, 50.0], []], observed=Spans.of(0.0, 10.0)))
     assert pd.read_parquet(tmp_path / "s" / "units.parquet").rate_hz.tolist() == [0.3, 0.0]

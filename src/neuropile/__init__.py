@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuropile.building import ingest
+    from neuropile.counting import mask_of
     from neuropile.errors import NeuropileError
     from neuropile.pile import Pile, open_pile
     from neuropile.piling import make_pile
@@ -22,11 +23,12 @@ _HOME = {
     "create_store": "store",
     "ingest": "building",
     "make_pile": "piling",
+    "mask_of": "counting",
     "open_pile": "pile",
     "open_store": "store",
 }
 
-__all__ = ["NeuropileError", "Pile", "Segment", "Session", "Store", "__version__", "create_store", "ingest", "make_pile", "open_pile", "open_store"]
+__all__ = ["NeuropileError", "Pile", "Segment", "Session", "Store", "__version__", "create_store", "ingest", "make_pile", "mask_of", "open_pile", "open_store"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ def as_width(width: float | str | Fraction) -> Fraction:
     try:
         exact = width if isinstance(width, Fraction) else Fraction(str(width).strip())
     except (ValueError, ZeroDivisionError):
-        raise BinWidthError(f"bin width {width!r} is not a number of seconds such as 0.02 or 1/60") from None
+        raise BinWidthError(f"bin width {width!r} is not a number of seconds such as 0.02 or 1/32") from None
     if exact <= 0:
         raise BinWidthError(f"bin width {width} s is not positive")
     return exact

@@ -24,7 +24,7 @@ Each row is one segment: `n_units` by `n_bins` bins of `bin_width_s` seconds, fr
 holds one byte string a unit: each byte is the number of bins since that unit's previous spike (the first counts from bin 0),
 0 is the same bin again, 255 means 255 bins on with no spike. `observed` lists the bins in which silence is data
 (`unit` -1: all units); outside them a zero means that nobody looked. `unit_ids`, `regions`, `gaps` and `observed.unit` follow
-the stored order, by rate; `matrix[row["order"]]` is the pile's own order. To get the matrix:
+the stored order, by rate; `matrix[row["order"]]` is the pile's own order. To get the matrix and its mask:
 
 ```python
 import numpy as np
@@ -33,19 +33,35 @@ def densify(row):
     """(unit, bin) uint8 counts of a row, units as stored."""
     gaps = [np.frombuffer(g, np.uint8) for g in row["gaps"]]
     return np.stack([np.bincount(np.cumsum(g, dtype=np.int32)[g < 255], minlength=row["n_bins"]).astype(np.uint8) for g in gaps])
+
+def observed(row):
+    """(unit, bin) bool: where a row's counts are data, units as stored."""
+    mask = np.zeros((row["n_units"], row["n_bins"]), bool)
+    for run in row["observed"]:
+        mask[slice(None) if run["unit"] < 0 else run["unit"], run["start_bin"] : run["stop_bin"]] = True
+    return mask
 ```
 '''
 
-DENSE_HELP = """\
+DENSE_HELP = '''\
 Each row is one segment: `spike_counts` is a list of units, each a list of uint8 counts, one a bin. Everything else about a row
-(units, regions, times, which bins were observed) stands in the same place of `segments.parquet`. To get the matrix:
+(units, regions, times, which bins were observed) stands in `segments.parquet`, train rows first, then val, then test. To get
+the matrix:
 
 ```python
 import numpy as np
 
 def densify(row):
-    \"\"\"(unit, bin) uint8 counts of a row.\"\"\"
+    """(unit, bin) uint8 counts of a row."""
     return np.array(row["spike_counts"], dtype=np.uint8)
+```
+'''
+
+LOADING = """\
+```sh
+python -c "import datasets; print(datasets.load_dataset('PATH', split='train')[0]['session_id'])"     # PATH: this folder or its name on the Hub
+python -c "import datasets; print(datasets.load_dataset('PATH', 'units'))"                            # a row a unit; 'sessions' a row a session
+python -c "import neuropile; print(neuropile.open_pile('PATH')[0].counts())"                          # labelled, with the mask
 ```
 """
 
@@ -71,7 +87,25 @@ class Contents:
 
 def render(c: Contents) -> str:
     """The card as Markdown with the header that the Hub and `datasets` read."""
-    return "\n".join([*_header(c), f"# {c.name}", "", _lead(c), "", *_totals(c), *_terms(c), *_left_out(c), "## A row as a matrix", "", _help(c), *_columns(c)])
+    return "\n".join(
+        [
+            *_header(c),
+            f"# {c.name}",
+            "",
+            _lead(c),
+            "",
+            *_totals(c),
+            *_terms(c),
+            *_left_out(c),
+            "## Reading it",
+            "",
+            LOADING,
+            "## A row as a matrix",
+            "",
+            _help(c),
+            *_columns(c),
+        ]
+    )
 
 
 def hub_license(licenses: Sequence[str | None]) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuropile import binning, kernels
 from neuropile.errors import BinWidthError
 from neuropile.events import SpikeFile
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Counter:
 
     def count(self, rows: np.ndarray, grid: Grid, dtype: Any = None, clip: bool = False) -> tuple[np.ndarray, int]:
         """Counts (unit, bin) of the units `rows`, and how many were clipped; see `Session.counts`."""
+        if dtype is not None and np.dtype(dtype).type not in binning.COUNT_TYPES:
+            return self._as_type(self.count(rows, grid)[0], rows, grid, np.dtype(dtype), clip)
         if dtype is None:
             for kind in binning.COUNT_TYPES[:-1]:
                 counts = np.zeros((len(rows), grid.n_bins), kind)
@@ -55,6 +60,16 @@ class Counter:
         wide, _ = self.count(rows, grid)
         largest = np.iinfo(last).max
         return np.minimum(wide, largest).astype(last), int((wide > largest).sum())
+
+    def _as_type(self, counts: np.ndarray, rows: np.ndarray, grid: Grid, dtype: np.dtype[Any], clip: bool) -> tuple[np.ndarray, int]:
+        """Counts in a signed or float type, for arithmetic that would wrap around in an unsigned one."""
+        if dtype.kind not in "if":
+            raise BinWidthError(f"counts are whole numbers; dtype must be an integer or float type, not {dtype.name}")
+        largest = np.iinfo(dtype).max if dtype.kind == "i" else 2 ** (np.finfo(dtype).nmant + 1)
+        n_clipped = int((counts > largest).sum())
+        if n_clipped and not clip:
+            raise self._overflow(rows, grid, dtype.type)
+        return (np.minimum(counts, largest) if n_clipped else counts).astype(dtype), n_clipped
 
     def count_into(self, out: np.ndarray, rows: np.ndarray, grid: Grid) -> None:
         """As `count`, into a contiguous (unit, bin) array of an unsigned type; raises CountOverflow where it does not fit."""
@@ -93,6 +108,14 @@ class Counter:
             if kernels.scatter_aligned(ticks, offsets, rows, moments, -grid.ticks[0], grid.ticks_per_bin, counts) < 0:
                 break
         return counts
+
+
+def mask_of(counts: xr.DataArray) -> xr.DataArray:
+    """Where counts are data: `unit_observed` where units differ in it, else `observed`; `counts.where(mask_of(counts))`.
+
+    counts : from `Session.counts`, `Session.align` or `Segment.counts`
+    """
+    return counts["unit_observed" if "unit_observed" in counts.coords else "observed"]
 
 
 def _count_type(dtype: Any) -> Any:

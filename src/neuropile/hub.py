@@ -79,7 +79,7 @@ def _check_free(root: Path, replace: bool) -> None:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
     if not replace:
-        raise PileError(f"{root} exists; give a new folder, or --replace to write a published pile anew")
+        raise PileError(f"{root} exists; give a new folder, or --replace (replace=True) to write a published pile anew")
     if not (root / published.MARKER).is_file():
         raise PileError(f"{root} is not a published pile, so it is not replaced; give a new folder")
 

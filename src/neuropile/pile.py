@@ -152,9 +152,16 @@ class Pile:
 
         return hub.publish(self, to, layout=layout, replace=replace)
 
-    def save(self, path: str | Path) -> None:
-        """Write the pile's own file, and its unit selections beside it; stores are kept relative to it."""
+    def save(self, path: str | Path, *, replace: bool = False) -> None:
+        """Write the pile's own file, and its unit selections beside it; stores are kept relative to it.
+
+        Raises
+        ------
+        PileError : the file exists and `replace` is not given, or the pile is published
+        """
         path = Path(path)
+        if path.exists() and not replace:
+            raise PileError(f"{path} exists; give another name, or --replace (replace=True) to write it anew")
         if not isinstance(self.source, StoreSource):
             raise PileError("a published pile is saved already: copy its folder")
         selections = path.with_name(f"{path.stem}.units.parquet")
@@ -302,7 +309,9 @@ def _selections(root: Path, meta: Mapping[str, Any]) -> dict[int, np.ndarray]:
 
 def _open_published(root: Path) -> Pile:
     if not (root / MARKER).is_file():
-        raise PileError(f"{root} is not a published pile (no {MARKER} in it); publish one with: neuropile publish PILE --to {root}")
+        if (root / layout.STORE_FILE).is_file():
+            raise PileError(f"{root} is a store; make a pile of it with: neuropile pile {root} --out pile.parquet")
+        raise PileError(f"{root} is not a published pile (no {MARKER} in it); publish one with: neuropile publish PILE --to NEW_FOLDER")
     marker = layout.read_marker(root / MARKER, MARKER_KIND)
     rows = PublishedRows(root, marker)
     facts = rows.facts

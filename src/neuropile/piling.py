@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from neuropile.errors import BinWidthError, PileError
 from neuropile.pile import SEGMENT_SCHEMA, Pile, StoreSource
 from neuropile.session import Session
 from neuropile.spans import stretches
-from neuropile.store import QUALITY_RULES, Store
+from neuropile.store import QUALITY_RULES, Store, open_store
 
 SPLIT_BY = ("recording", "subject", "dataset", "segment")
 GAPS = ("cut", "keep")
 
 
 def make_pile(
-    stores: Store | Sequence[Store],
+    stores: Store | str | Path | Sequence[Store | str | Path],
     *,
     bin_width: float | str | Fraction = 0.02,
     max_tokens: int = 10_000_000,
@@ -40,7 +41,8 @@ def make_pile(
 
     Parameters
     ----------
-    bin_width : seconds, or text such as "1/60"; sessions whose clock cannot make it are left out and listed
+    stores : one or several, open or by their paths
+    bin_width : seconds, or text such as "1/32"; sessions whose clock cannot make it are left out and listed
     max_tokens : the most tokens (unit x bin) of a segment; the rounding may exceed it by n_units - 1
     val, test : shares of the ids that go to these splits, by a hash of the id and `seed`
     split_by : "recording", "subject" (its recording where no subject is known), "dataset" or "segment"
@@ -61,10 +63,10 @@ def make_pile(
     splits.check_shares(val, test)
     width = as_width(bin_width)
     made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict)
-    for store in [stores] if isinstance(stores, Store) else stores:
-        made.add(store, where, quality)
+    for store in [stores] if isinstance(stores, Store | str | Path) else stores:
+        made.add(store if isinstance(store, Store) else open_store(store), where, quality)
     if not made.rows:
-        raise PileError(f"nothing to pile: no session has a unit that passes (quality {quality!r}, where {where!r}); left out: {made.left_out}")
+        raise PileError(f"nothing to pile: {made.why_nothing(where, quality)}")
     meta = {
         "bin_width": str(width),
         "max_tokens": max_tokens,
@@ -76,7 +78,7 @@ def make_pile(
         "quality": quality,
         "gaps": gaps,
         "left_out": made.left_out,
-        "warnings": splits.empty_split_hints(made.keys, seed, val, test),
+        "warnings": [*splits.empty_split_hints(made.keys, seed, val, test), *made.copies()],
     }
     return Pile(pa.Table.from_pylist(made.rows, schema=SEGMENT_SCHEMA), StoreSource(made.selections), meta)
 
@@ -97,6 +99,8 @@ class _Making:
     selections: dict[int, np.ndarray] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    digests: dict[str, list[str]] = field(default_factory=dict)
+    width_error: BinWidthError | None = None
     left_out: dict[str, Any] = field(
         default_factory=lambda: {
             "units_by_quality": 0,
@@ -126,8 +130,28 @@ class _Making:
                 if self.strict:
                     raise PileError(f"{key}: {e}") from None
                 self.left_out["sessions_by_bin_width"].append(key)
+                self.width_error = e
                 continue
             self._add_session(store, session, units, per_bin)
+
+    def why_nothing(self, where: str | None, quality: str) -> str:
+        """What left no session, for an error."""
+        left = self.left_out
+        if self.width_error is not None:
+            return f"{len(left['sessions_by_bin_width'])} sessions have a clock that cannot make the bin width: {self.width_error}"
+        if not self.seen:
+            return "the stores hold no finished session"
+        asked = f"quality {quality!r}" + (f" and where {where!r}" if where else "")
+        n = f"{len(left['sessions_without_units'])} of {len(self.seen)} sessions have no unit with {asked}"
+        return f"{n}, {len(left['sessions_unobserved'])} no observed span; store.sql('select distinct region, quality from units') shows what there is"  # noqa: S608
+
+    def copies(self) -> list[str]:
+        """A warning for every two sessions read from the same bytes: splits by recording would not keep them on one side."""
+        return [
+            f"{' and '.join(keys)} were read from the same bytes and count as different recordings; leave one out, or splits may leak"
+            for keys in self.digests.values()
+            if len(keys) > 1
+        ]
 
     def _add_session(self, store: Store, session: Session, units: np.ndarray, per_bin: int) -> None:
         if len(units) > self.max_tokens:
@@ -137,6 +161,8 @@ class _Making:
         if not pieces:
             self.left_out["sessions_unobserved"].append(session.key)
             return
+        for source in session.record["sources"]:
+            self.digests.setdefault(source["sha256"], []).append(session.key)
         selection = -1
         if len(units) < session.n_units:
             selection = len(self.selections)

@@ -156,7 +156,7 @@ class Segment:
         coords["observed"] = ("time", each.any(axis=0))
         if len(each) == self.n_units and np.any(runs[:, 0] >= 0):
             coords["unit_observed"] = (("unit", "time"), each)
-        attributes = {"bin_width_s": str(self.bin_width), "session": self.key, "segment": self.segment_id, "quantity": self.quantity}
+        attributes = {"bin_width_s": float(self.bin_width), "session": self.key, "segment": self.segment_id, "quantity": self.quantity}
         return xr.DataArray(values, dims=("unit", "time"), coords=coords, name="counts", attrs=attributes)
 
     def __repr__(self) -> str:

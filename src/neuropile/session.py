@@ -41,6 +41,9 @@ class Spikes:
     def __len__(self) -> int:
         return len(self.unit_ids)
 
+    def __repr__(self) -> str:
+        return f"<Spikes: {len(self.times)} of {len(self)} units>"
+
     def __getitem__(self, unit: int | str) -> np.ndarray:
         """One unit's times, by position or by its id."""
         i = self.unit_ids.index(unit) if isinstance(unit, str) else range(len(self))[unit]
@@ -104,10 +107,14 @@ class Session:
         return Observed(*(table.column(c).to_numpy() for c in ("unit", "start_tick", "stop_tick")))
 
     def rows_of(self, units: Sequence[str] | Sequence[int] | np.ndarray | None) -> np.ndarray:
-        """Rows of the units table for unit ids, row numbers or a boolean mask: (unit,) int64, none twice."""
+        """Rows of the units table, (unit,) int64, none twice, for what a caller may name units by.
+
+        units : ids as text, rows of the units table as integers (refused where one is another unit's id too), a mask
+            over the units, or a part of `units` itself (any table with a `unit_id` column)
+        """
         if units is None:
             return np.arange(self.n_units)
-        asked = np.atleast_1d(np.asarray(units))
+        asked = np.atleast_1d(np.asarray(getattr(units, "unit_id", units)))
         if asked.dtype == bool:
             if len(asked) != self.n_units:
                 raise StoreError(f"{self.key}: a mask of {len(asked)} values does not fit {self.n_units} units")
@@ -117,6 +124,10 @@ class Session:
         if asked.dtype.kind in "iu":
             if asked.size and not (asked.min() >= 0 and asked.max() < self.n_units):
                 raise StoreError(f"{self.key}: unit rows run from 0 to {self.n_units - 1}, asked for {asked.min()} to {asked.max()}")
+            row = {u: i for i, u in enumerate(self.units["unit_id"])}
+            other = next((i for i in asked.tolist() if row.get(str(i), i) != i), None)
+            if other is not None:
+                raise StoreError(f"{self.key}: {other} is a row and the id of another unit too; pass {str(other)!r} for the id, or a mask for rows")
             return asked.astype(np.int64)
         row = {u: i for i, u in enumerate(self.units["unit_id"])}
         missing = [str(u) for u in asked.tolist() if u not in row]
@@ -147,6 +158,8 @@ class Session:
             low = int(binning.tick_of(start, self.ticks_per_s))
         if stop is not None:
             high = int(binning.tick_of(stop, self.ticks_per_s))
+        if start is not None and stop is not None and high < low:
+            raise BinWidthError(f"{self.key}: start {start} s is after stop {stop} s")
         first = low // per_bin
         return Grid(per_bin, first, max(-(-high // per_bin) - first, 0))
 
@@ -163,9 +176,10 @@ class Session:
 
         Parameters
         ----------
-        bin_width : seconds, or text such as "1/60"; a whole number of ticks
+        bin_width : seconds, or text such as "1/32"; a whole number of ticks
         start, stop : seconds; by default the observed time, partly covered edge bins included
-        dtype : unsigned integer type; by default uint8, or the smallest that holds every count
+        dtype : an integer or float type; by default uint8, or the smallest unsigned one that holds every count. Unsigned
+            numbers wrap around below 0: ask for int16 or float32 before subtracting
         clip : with an explicit dtype, cut counts that do not fit to its largest value and say how many in `attrs`
 
         Returns
@@ -181,9 +195,9 @@ class Session:
         rows = self.rows_of(units)
         grid = self.grid(bin_width, start, stop)
         values, n_clipped = self.counter.count(rows, grid, dtype, clip)
-        attributes = {"bin_width_s": str(binning.as_width(bin_width)), "session": self.key, "quantity": self.quantity}
+        attributes = {"bin_width_s": float(binning.as_width(bin_width)), "session": self.key, "quantity": self.quantity}
         if n_clipped:
-            attributes["n_clipped"] = str(n_clipped)
+            attributes["n_clipped"] = n_clipped
         return self.label(values, rows, grid).assign_attrs(attributes)
 
     def label(self, values: np.ndarray, rows: np.ndarray, grid: Grid) -> xr.DataArray:
@@ -215,12 +229,12 @@ class Session:
         Parameters
         ----------
         events : "table.column", such as "trials.stim_on_s" (the source's own column is found without `src_` too),
-            or (event,) seconds. Rows without a time are left out
+            or (event,) seconds: an array, or a column of some rows of a table. Rows without a time are left out
         window : seconds before (negative) and after each event, whole numbers of bins
 
         Returns
         -------
-        counts : (trial, unit, time) with coordinates trial (row of the table), event_s, unit_id, region, time (bin
+        counts : (trial, unit, time) with coordinates trial (the table's row, so that `ses.trials.loc[...]` finds it), event_s, unit_id, region, time (bin
             centres, s from the event) and the mask observed (trial, time), or unit_observed (trial, unit, time) where
             units differ
         """
@@ -234,14 +248,14 @@ class Session:
         if not whole:
             raise BinWidthError(f"window {window} s must run from a start to a later stop, both whole numbers of {bin_width} s bins")
         grid = Grid(binning.as_ticks_per_bin(bin_width, self.ticks_per_s), int(before), int(after - before))
-        seconds = self._event_times(events)
-        trial = np.flatnonzero(np.isfinite(seconds))
-        moments = binning.tick_of(seconds[trial], self.ticks_per_s)
+        seconds, labels = self._event_times(events)
+        known = np.flatnonzero(np.isfinite(seconds))
+        moments = binning.tick_of(seconds[known], self.ticks_per_s)
         rows = self.rows_of(units)
         k = grid.first_bin + np.arange(grid.n_bins)
         coords: dict[str, Any] = {
-            "trial": ("trial", trial),
-            "event_s": ("trial", seconds[trial]),
+            "trial": ("trial", labels[known]),
+            "event_s": ("trial", seconds[known]),
             **self._unit_coords(rows),
             "time": ("time", (k + 0.5) * (grid.ticks_per_bin / self.ticks_per_s)),
         }
@@ -254,24 +268,34 @@ class Session:
             coords["observed"] = (("trial", "time"), each.any(axis=0))
         else:
             coords["observed"] = (("trial", "time"), covered(self.observed.of_any(), starts, grid.ticks_per_bin))
-        attributes = {"bin_width_s": str(binning.as_width(bin_width)), "session": self.key, "events": str(events)[:80]}
+        name = events if isinstance(events, str) else str(getattr(events, "name", "")) or "moments"
+        attributes = {"bin_width_s": float(binning.as_width(bin_width)), "session": self.key, "events": name}
         values = self.counter.count_around(rows, moments, grid)
         return xr.DataArray(values, dims=("trial", "unit", "time"), coords=coords, name="counts", attrs=attributes)
 
-    def _event_times(self, events: str | np.ndarray) -> np.ndarray:
+    def _event_times(self, events: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The moments in seconds, and a label of each: its row in the table it comes from, else its place."""
         if not isinstance(events, str):
-            return np.asarray(events, np.float64)
+            seconds = np.asarray(events, np.float64)
+            index = getattr(events, "index", None)
+            return seconds, np.arange(len(seconds)) if index is None or callable(index) else np.asarray(index)
         name, _, column = events.partition(".")
         table = self.intervals[name]
+        column = {"start_time": "start_s", "stop_time": "stop_s"}.get(column, column)
         found = next((c for c in (column, f"src_{column}") if c in table.columns), None)
         if found is None:
             raise StoreError(f"{self.key}: no column {column!r} in {name}; there are {', '.join(table.columns)}")
         if table[found].dtype.kind not in "iuf":
             raise StoreError(f"{self.key}: {name}.{found} holds {table[found].dtype}, not times in seconds")
-        return table[found].to_numpy(np.float64)
+        return table[found].to_numpy(np.float64), np.asarray(table.index)
 
     def to_pynapple(self, units: Any = None) -> Any:
-        """A pynapple TsGroup: spike times, the observed time as its support, unit columns as metadata."""
+        """A pynapple TsGroup: spike times, the observed time as its support, unit columns as metadata.
+
+        The support is one for all units: the time in which at least one was observed. Where units differ, pynapple's own
+        `rate` is too low for those observed less; the metadata column `rate_hz` counts each unit's own time. pynapple
+        drops spikes outside the support.
+        """
         try:
             import pynapple as nap
         except ImportError:
@@ -282,7 +306,7 @@ class Session:
         support = nap.IntervalSet(start=spans[:, 0], end=spans[:, 1])
         metadata = self.units.iloc[rows].reset_index(drop=True).dropna(axis=1, how="all")
         group = {i: nap.Ts(trains[i]) for i in range(len(rows))}
-        return nap.TsGroup(group, time_support=support, metadata=metadata.drop(columns=["rate_hz"], errors="ignore"))
+        return nap.TsGroup(group, time_support=support, metadata=metadata)
 
     def _table(self, name: str) -> pa.Table:
         try:
@@ -332,6 +356,9 @@ class Intervals(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def __repr__(self) -> str:
+        return f"<Intervals of {self._session.key}: {', '.join(self)}>"
+
 
 class Signals(Mapping[str, Any]):
     """The signals of a session: names now, a lazy xarray.DataArray when one is asked for."""
@@ -346,7 +373,7 @@ class Signals(Mapping[str, Any]):
             raise NotThere(f"{self._session.key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
         path = self._session.root / layout.SIGNALS_FOLDER
         data = xr.open_zarr(path, group=name, consolidated=False, zarr_format=3, chunks=None)
-        array = data["data"].assign_attrs(data.attrs)
+        array = data["data"].assign_attrs(data.attrs).rename(name)
         if "time" in data.variables:
             return array.assign_coords(time=data["time"])
         if "start_s" in data.attrs:
@@ -358,3 +385,6 @@ class Signals(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._session.record["signals"])
+
+    def __repr__(self) -> str:
+        return f"<Signals of {self._session.key}: {', '.join(self) or 'none'}>"

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neuropile import layout
-from neuropile.errors import StoreError
+from neuropile.errors import NotThere, StoreError
 from neuropile.paths import locked, replacing
 from neuropile.progress import QUIET, Progress
 from neuropile.session import Session
@@ -86,8 +86,8 @@ class Selection:
     n_left_by_where: int
 
 
-class Store:
-    """A folder of sessions; see `open_store`."""
+class Store(Mapping[str, Session]):
+    """A folder of sessions, a mapping from "dataset/session" to Session; see `open_store`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -158,12 +158,12 @@ class Store:
         return self._index["units"].to_pandas()
 
     def __getitem__(self, key: str) -> Session:
-        dataset, _, session_id = key.partition("/")
+        dataset, _, session_id = str(key).partition("/")
         root = self.root / dataset / session_id
         if "/" in session_id or {dataset, session_id} & {"", ".", ".."} or not (root / layout.SESSION_FILE).is_file():
-            close = [k for k in self if key.lower() in k.lower()][:3]
-            hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions"
-            raise StoreError(f"no session {key!r} in {self.root}; {hint}")
+            close = [k for k in self if str(key).lower() in k.lower()][:3]
+            hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions, as dataset/session"
+            raise NotThere(f"no session {key!r} in {self.root}; {hint}")
         return Session(root)
 
     def __iter__(self) -> Iterator[str]:
@@ -203,7 +203,12 @@ class Store:
         # the line break: `where` may end in a comment
         rules = f"coalesce({QUALITY_RULES[quality]}, false) as well, coalesce(({where or 'true'}\n)::boolean, false) as wanted"
         passing = f"select dataset || '/' || session_id as key, unit, {rules} from ({joined}) order by key, unit"  # noqa: S608  (DuckDB reaches nothing else)
-        table = query_tables(passing, units=self.unit_table, sessions=sessions)
+        try:
+            table = query_tables(passing, units=self.unit_table, sessions=sessions)
+        except StoreError as e:
+            raise StoreError(
+                f"condition {where!r}: {str(e).split(' LINE ')[0]}; its columns: {', '.join(_columns(joined, self.unit_table, sessions))}"
+            ) from None
         well, wanted = (table.column(c).to_numpy() for c in ("well", "wanted"))
         keys, units = (table.column(c).filter(pa.array(well & wanted)).to_pylist() for c in ("key", "unit"))
         found: dict[str, list[int]] = {}
@@ -290,6 +295,10 @@ def query_tables(query: str, **tables: pa.Table) -> pa.Table:
             return connection.sql(statements[0].query).to_arrow_table()
         except duckdb.Error as e:
             raise StoreError(f"SQL not understood: {' '.join(str(e).split())[:300]} (tables: {', '.join(tables)})") from None
+
+
+def _columns(query: str, units: pa.Table, sessions: pa.Table) -> list[str]:
+    return query_tables(f"select * from ({query}) limit 0", units=units, sessions=sessions).column_names  # noqa: S608
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:

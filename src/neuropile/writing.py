@@ -55,11 +55,12 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         )
     first = min(int(t[0]) for t in trains if len(t))
     last = max(int(t[-1]) for t in trains if len(t))
-    observed, span_source = _observed(recording, first, last)
+    whole, observed, span_source = _observed(recording, first, last)
     inside = _inside(trains, observed)
     n_outside = n_spikes - int(inside.sum())
-    if n_outside > MAX_SHARE_OUTSIDE * n_spikes:
-        notes.append(f"{n_outside} of {n_spikes} spikes lie outside the observed spans ({span_source}): the spans are probably wrong")
+    n_misplaced = n_spikes - int(_inside(trains, whole).sum())  # those in invalid times are outside as they should be
+    if n_misplaced > MAX_SHARE_OUTSIDE * n_spikes:
+        notes.append(f"{n_misplaced} of {n_spikes} spikes lie outside the observed spans ({span_source}): the spans are probably wrong")
 
     units = _units_table(recording, provenance.dataset, trains, inside, observed)
     intervals = {name: layout.conform_intervals(name, table) for name, table in sorted(recording.intervals.items())}
@@ -159,8 +160,11 @@ def _fits_int32(ticks: np.ndarray) -> bool:
     return not ticks.size or (ticks[0] >= -(2**31) and ticks[-1] < 2**31)
 
 
-def _observed(recording: Recording, first: int, last: int) -> tuple[Observed, str]:
-    """The observed spans in ticks, rounded outwards so that a spike in a span has its tick in it."""
+def _observed(recording: Recording, first: int, last: int) -> tuple[Observed, Observed, str]:
+    """The observed spans in ticks before and after invalid times are taken out, and where they come from.
+
+    Rounded outwards, so that a spike in a span has its tick in it.
+    """
     n_units = recording.trains.n_units
     spans, source = recording.observed, recording.span_source
     if spans is None or not len(spans.unit):
@@ -168,11 +172,12 @@ def _observed(recording: Recording, first: int, last: int) -> tuple[Observed, st
         source = "spikes"
     else:
         each = _ticks_each(spans, n_units, recording.ticks_per_s, endless=(first, last + 1))
+    whole = Observed.of_each(each)
     if recording.invalid is not None and len(recording.invalid.unit):
         holes = _ticks_each(recording.invalid, n_units, recording.ticks_per_s, endless=(-MAX_TICK, MAX_TICK))
         each = [subtract(s, h) for s, h in zip(each, holes, strict=True)]
         source += ", less invalid times"
-    return Observed.of_each(each), source
+    return whole, Observed.of_each(each), source
 
 
 def _ticks_each(spans: Spans, n_units: int, ticks_per_s: int, endless: tuple[int, int]) -> list[np.ndarray]:

@@ -173,7 +173,7 @@ class TestRegions:
         path = write(add_units(nwb, electrodes=[[0, 1, 2], [0], [3, 3, 4], [0, 1]]))
         recording = read(path)
         assert column(recording, "region") == ["VISp", "CA1", "CA1", "CA1"]
-        assert column(recording, "src_electrode_location") == ["CA1", "CA1", "unknown", "CA1"]
+        assert column(recording, "src_electrode_location") == [["CA1", "VISp", "VISp"], ["CA1"], ["unknown", "unknown", "CA1"], ["CA1", "VISp"]]
 
     def test_electrodes_that_name_no_area_leave_it_open(self, nwb, write, read):
         add_electrodes(nwb, ["unknown", "n/a"])

@@ -52,7 +52,7 @@ def demo(
     store.rebuild_index()
     stored = time.perf_counter()
 
-    make_pile(store, test=_TEST_SHARE).save(out / "pile.parquet")
+    make_pile(store, test=_TEST_SHARE).save(out / "pile.parquet", replace=True)
     pile = open_pile(out / "pile.parquet")
     done = hub.publish(pile, out / "published", replace=True, progress=progress())
     published = time.perf_counter()

@@ -29,7 +29,10 @@ def draw(path: Path, out: Path, *, examples: int, every: bool, session: str | No
         keys = [session] if session else list(store) if every else sample(list(store), examples, seed)
         return [plotting.save(plotting.session_overview(overview(store[key])), named(out, key, keys)) for key in progress.track(keys, len(keys), "drawing")]
     if session:
-        raise PileError(f"--session picks a session of a store; {path} is a pile")
+        what = "one session" if (path / layout.SESSION_FILE).is_file() else "a pile"
+        raise PileError(f"--session picks a session of a store; {path} is {what}")
+    if (path / layout.SESSION_FILE).is_file():
+        return [plotting.save(plotting.session_overview(overview(Session(path))), out)]
     pile = open_pile(path)
     if not every:
         return [plotting.save(plotting.segments([panel(s) for s in pick(pile, examples, seed)]), out)]
@@ -62,12 +65,14 @@ def panel(segment: Segment) -> plotting.SegmentPanel:
     """A segment as plotting draws it."""
     counts = segment.counts()
     observed = counts["unit_observed" if "unit_observed" in counts.coords else "observed"].to_numpy()
-    return plotting.SegmentPanel(counts.to_numpy(), segment.start_s, float(segment.bin_width), f"{segment.key} · {segment.segment_id}", observed)
+    return plotting.SegmentPanel(
+        counts.to_numpy(), segment.start_s, float(segment.bin_width), segment.dataset, segment.session_id, segment.segment_id, observed
+    )
 
 
 def overview(session: Session) -> plotting.SessionOverview:
     """A session as plotting draws it."""
-    spikes = session.spikes()
+    spikes, observed = session.spikes(), session.observed
     units = session.units
     return plotting.SessionOverview(
         title=session.key,
@@ -77,7 +82,8 @@ def overview(session: Session) -> plotting.SessionOverview:
         depth_um=units["depth_um"].to_numpy(np.float64),
         region=units["region"].astype(object).where(units["region"].notna(), None).tolist(),
         rate_hz=units["rate_hz"].to_numpy(np.float64),
-        spans_s=session.observed.of_any() / session.ticks_per_s,
+        spans_s=np.stack([observed.start, observed.stop], axis=1) / session.ticks_per_s,
+        span_unit=observed.unit,
     )
 
 

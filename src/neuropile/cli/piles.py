@@ -15,7 +15,7 @@ PilePath = Annotated[Path, typer.Argument(help="A pile file or a published folde
 def pile(
     stores: Annotated[list[Path], typer.Argument(help="One store or more.")],
     out: Annotated[Path, typer.Option(help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
-    bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/60.")] = "0.02",
+    bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/32.")] = "0.02",
     max_tokens: Annotated[int, typer.Option(help="The most tokens (unit x bin) of a segment.")] = 10_000_000,
     val: Annotated[float, typer.Option(help="Share of ids in the validation split.")] = 0.0,
     test: Annotated[float, typer.Option(help="Share of ids in the test split.")] = 0.01,
@@ -25,6 +25,7 @@ def pile(
     quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "not-noise",
     gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
     strict: Annotated[bool, typer.Option(help="Stop at a session whose clock cannot make the bin width.")] = False,
+    replace: Annotated[bool, typer.Option(help="Write a pile file anew.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the segments of the sessions of some stores, cut and split; no spike is read or moved.
@@ -36,7 +37,9 @@ def pile(
 
     options = {"bin_width": bin, "max_tokens": max_tokens, "val": val, "test": test, "split_by": split_by, "seed": seed}
     made = make_pile([open_store(s) for s in stores], **options, where=where, quality=quality, gaps=gaps, strict=strict)  # type: ignore[arg-type]
-    made.save(out)
+    made.save(out, replace=replace)
+    if made[0].bin_width >= 1:
+        say(f"warning: bins of {bin} s: the width is in seconds")
     left = made.meta["left_out"]
     for warning in made.meta["warnings"]:
         say(f"warning: {warning}")
@@ -75,7 +78,7 @@ def publish(
 
 
 def plot(
-    path: Annotated[Path, typer.Argument(help="A pile file, a published folder or a store.")],
+    path: Annotated[Path, typer.Argument(help="A pile file, a published folder, a store or a session's folder.")],
     out: Annotated[Path, typer.Option(help="The figure's file: .png, .svg or .pdf; of several figures each adds its name.")] = Path("plot.png"),
     examples: Annotated[int, typer.Option(help="How many random segments of a pile, or sessions of a store.")] = 9,
     every: Annotated[bool, typer.Option("--all", help="One figure for every dataset of a pile, or every session of a store.")] = False,

@@ -39,8 +39,10 @@ def ingest(
             files += readers.find_files(path)
         except UnreadableFile as e:
             missing.append({"path": str(path), "session": None, "status": "failed", "error": str(e)})
-    out = create_store(store)
-    outcomes = building.ingest(files, out, readers.find, dataset=dataset, replace=replace, terms=building.Terms(license, citation), progress=progress())
+    outcomes = []
+    if files:
+        terms = building.Terms(license, citation)
+        outcomes = building.ingest(files, create_store(store), readers.find, dataset=dataset, replace=replace, terms=terms, progress=progress())
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]
     for row in failed:
@@ -49,7 +51,7 @@ def ingest(
         stored = [r for r in rows if r["status"] != "failed"]
         if stored:
             table([{**r, "notes": "; ".join(r["notes"])} for r in stored], ["session", "status", "n_units", "n_spikes", "notes"])
-        say(f"{len(stored)} of {len(rows)} sessions are in {store}" + (f"; next: neuropile pile {store} --out pile.parquet" if stored else ""))
+        say(f"{len(stored)} of {len(rows)} paths are sessions of {store}" + (f"; next: neuropile pile {store} --out pile.parquet" if stored else ""))
     emit({"store": str(store), "sessions": rows, "n_failed": len(failed)}, as_json)
     if failed:
         raise typer.Exit(1)

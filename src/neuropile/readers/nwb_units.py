@@ -122,7 +122,8 @@ class Units:
             **_quality(source, quality),
             **{f"src_{c}": source.column(c) for c in source.column_names},
         }
-        columns.setdefault("src_electrode_location", electrodes.texts("location"))
+        for name, values in electrodes.columns().items():
+            columns.setdefault(f"src_electrode_{name}", values)
         return pa.table({k: v for k, v in columns.items() if v is not None})
 
 
@@ -173,6 +174,16 @@ class _Electrodes:
         """The area most of each unit's electrodes lie in."""
         locations = self._column("location")
         return [nwb_terms.region_of_many([locations[i] for i in rows.tolist()]) if locations else None for rows in self.rows]
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Every column of the table, seen from the units: lists where a unit has several electrodes (the first of very many)."""
+        many = max((rows.size for rows in self.rows), default=0) > 1 and sum(r.size for r in self.rows) <= tables.MAX_ROW_VALUES * len(self.rows)
+        found = {}
+        for name in tables.column_names(self.table) if self.present and self.table is not None else []:
+            values = self._column(name)
+            if values is not None:
+                found[name] = pa.array([[values[i] for i in rows.tolist()] if many else values[rows[0]] if rows.size else None for rows in self.rows])
+        return found
 
     def texts(self, name: str) -> pa.Array | None:
         """A text column of each unit's first electrode."""
