@@ -189,7 +189,7 @@ def test_a_file_without_spikes_fails_and_says_what_it_holds(files, store, monkey
     silent = replace(testing.recording(0, n_units=2), session_id="s0", trains=Trains(2, lambda _: np.array([])), holds="two cells")
     monkeypatch.setattr(Seeds, "__call__", lambda *_: silent)
     (outcome,) = ingest(files[:1], store, reader_of)
-    assert outcome.error == "s0: sought spikes, found 2 units without a single one; the file holds two cells"
+    assert outcome.error == f"{files[0]}: s0: sought spikes, found 2 units without a single one; the file holds two cells"
     with pytest.raises(NoEvents):
         add_recording(store, silent, PROVENANCE)
     assert sorted(os.listdir(store.root)) == ["index", "neuropile.json"]
@@ -210,7 +210,10 @@ def test_a_recording_is_closed_whatever_happens(files, store, monkeypatch):
     assert closed == ["good", "bad"]
 
 
-@pytest.mark.parametrize(("dataset", "message"), [("a/b", "try 'a_b'"), ("..", "try 'unnamed'"), ("", "try 'unnamed'"), ("index", "store's index lives there")])
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [("a/b", "try 'a_b'"), ("..", "try 'unnamed-"), ("", "try 'unnamed-"), ("index", "keeps a file or folder of its own"), ("neuropile.json", "of its own")],
+)
 def test_a_dataset_needs_a_safe_name(store, dataset, message):
     with pytest.raises(StoreError, match=message):
         ingest([], store, reader_of, dataset=dataset)

@@ -12,7 +12,7 @@ ROOT = Path(neuropile.__file__).parent
 ROWS = [
     {"errors"},
     {"types", "paths", "progress", "splits", "card"},
-    {"kernels", "spans", "layout", "events"},
+    {"kernels", "spans", "layout", "events", "parts"},
     {"binning", "readers"},
     {"counting"},
     {"session", "writing"},

@@ -30,7 +30,12 @@ def test_names_that_are_safe_are_left_alone():
 
 @pytest.mark.parametrize("name", ["", "..", "/", "....", "___", "../..", "\x00"])
 def test_a_name_of_nothing_safe_is_unnamed(name):
-    assert safe_name(name) == "unnamed"
+    assert re.fullmatch(r"unnamed-[0-9a-f]{8}", safe_name(name))
+    assert safe_name(safe_name(name)) == safe_name(name)
+
+
+def test_names_of_nothing_safe_stay_apart():
+    assert safe_name("日本") != safe_name("脳")
 
 
 def test_no_name_climbs_out_of_its_folder():

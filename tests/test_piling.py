@@ -163,7 +163,7 @@ def test_an_empty_split_is_a_warning_that_names_a_way_out(store: Store) -> None:
         ({"split_by": "day"}, "split_by is 'day'.*recording"),
         ({"gaps": "fill"}, "gaps is 'fill'"),
         ({"max_tokens": 3}, "20 units are more than max_tokens=3"),
-        ({"max_tokens": 0}, "must be positive"),
+        ({"max_tokens": 0}, "must be a positive whole number"),
         ({"where": "region = 'nowhere'"}, "nothing to pile"),
         ({"test": 2.0}, "between 0 and 1"),
     ],

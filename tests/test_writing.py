@@ -166,6 +166,7 @@ def test_the_marker_says_where_each_footer_is(made):
 def test_the_content_digest_can_be_made_again_from_the_files(made):
     _, folder, marker = made
     digest = layout.ContentDigest()
+    digest.text("spikes", "session", 100_000)
     digest.table("units", pq.read_table(folder / "units.parquet"))
     for name in ("trials", "observed"):
         digest.table(f"intervals/{name}", pq.read_table(folder / "intervals" / f"{name}.parquet"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from neuropile import kernels
 from neuropile.errors import BadTimes, BinWidthError, CountOverflow
 
+#: Numbers short enough to be turned into exact fractions: 1e100000000 would take all memory.
+_NUMBER = re.compile(r"\s*[+-]?\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?(/\d{1,18})?\s*")
 COUNT_TYPES = (np.uint8, np.uint16, np.uint32)
 #: The largest share of times that may be NaN or infinite; they are dropped and counted below it.
 MAX_SHARE_NOT_FINITE = 0.01
@@ -16,6 +19,8 @@ MAX_SHARE_NOT_FINITE = 0.01
 MAX_TICK = 2**62
 #: How far a time may be from a whole sample, in samples, to be read as that sample.
 SAMPLE_TOLERANCE = 1e-3
+#: Sample rates above this are no sample rates.
+MAX_SAMPLE_RATE = 10**8
 
 
 def as_width(width: float | str | Fraction) -> Fraction:
@@ -25,6 +30,8 @@ def as_width(width: float | str | Fraction) -> Fraction:
     (Fraction(1, 50), Fraction(1, 60))
     """
     try:
+        if not isinstance(width, Fraction) and not _NUMBER.fullmatch(str(width)):
+            raise ValueError(width)
         exact = width if isinstance(width, Fraction) else Fraction(str(width).strip())
     except (ValueError, ZeroDivisionError):
         raise BinWidthError(f"bin width {width!r} is not a number of seconds such as 0.02 or 1/32") from None
@@ -36,6 +43,8 @@ def as_width(width: float | str | Fraction) -> Fraction:
 def as_ticks_per_bin(width: float | str | Fraction, ticks_per_s: int) -> int:
     """How many ticks a bin of `width` seconds holds, a whole number, or BinWidthError naming the widths that are."""
     exact = as_width(width) * ticks_per_s
+    if exact >= MAX_TICK:
+        raise BinWidthError(f"a bin of {width} s does not fit a clock of {ticks_per_s} ticks a second; are these seconds?")
     if exact.denominator == 1:
         return exact.numerator
     below, above = exact.numerator // exact.denominator, exact.numerator // exact.denominator + 1
@@ -84,13 +93,14 @@ def to_ticks(times: np.ndarray, ticks_per_s: int, sample_rate: Fraction | None =
     finite = np.isfinite(times)
     n_dropped = int(times.size - finite.sum())
     times = times[finite] if n_dropped else times
-    if sample_rate is not None and times.size:
-        _check_fits(times, ticks_per_s)
+    ticks = tick_of(times, ticks_per_s)
+    if sample_rate is not None and times.size and 1 <= sample_rate <= MAX_SAMPLE_RATE and np.abs(times).max() * sample_rate < MAX_TICK:
         position = times * float(sample_rate)
         samples = np.rint(position)
         if np.abs(position - samples).max() <= SAMPLE_TOLERANCE:
-            return np.sort(sample_ticks(samples.astype(np.int64), sample_rate, ticks_per_s)), n_dropped
-    ticks = tick_of(times, ticks_per_s)
+            exact = sample_ticks(samples.astype(np.int64), sample_rate, ticks_per_s)
+            if np.abs(exact - ticks).max() <= 1:  # a wrong rate would move times
+                return np.sort(exact), n_dropped
     return np.sort(ticks, kind="stable") if np.any(ticks[1:] < ticks[:-1]) else ticks, n_dropped
 
 

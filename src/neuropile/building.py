@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -68,7 +69,18 @@ def ingest(
     _check_dataset(dataset)
     files = list(paths)
     remove_abandoned(store.root / _SCRATCH)
-    return [_ingest_file(path, store, reader_of, dataset, replace, terms) for path in progress.track(files, len(files), "ingesting")]
+    done: dict[str, Path] = {}
+    outcomes = []
+    for path in progress.track(files, len(files), "ingesting"):
+        key = f"{dataset}/{safe_name(path.stem)}"
+        if key in done:
+            error = f"{path}: would be session {key}, as {done[key]} is in the same call; rename one or give it another --dataset"
+            outcomes.append(Outcome(path, key, "failed", error=error))
+        else:
+            outcomes.append(_ingest_file(path, store, reader_of, dataset, replace, terms))
+            if outcomes[-1].status != "failed":
+                done[key] = path
+    return outcomes
 
 
 def add_recording(store: Store, recording: Recording, provenance: Provenance, *, replace: bool = False) -> dict[str, Any]:
@@ -98,8 +110,8 @@ def add_recording(store: Store, recording: Recording, provenance: Provenance, *,
 def _check_dataset(dataset: str) -> None:
     if safe_name(dataset) != dataset:
         raise StoreError(f"dataset name {dataset!r} is not safe for a folder; try {safe_name(dataset)!r}")
-    if dataset == layout.INDEX_FOLDER:
-        raise StoreError(f"a dataset cannot be called {dataset!r}: the store's index lives there")
+    if dataset in (layout.INDEX_FOLDER, layout.STORE_FILE):
+        raise StoreError(f"a dataset cannot be called {dataset!r}: the store keeps a file or folder of its own there")
 
 
 def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms) -> Outcome:
@@ -111,8 +123,10 @@ def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], 
     except SessionExists as e:
         return Outcome(path, key, "failed", error=str(e))
     except NeuropileError as e:
-        error = str(e)
+        error = str(e) if str(path) in str(e) else f"{path}: {e}"
     except Exception as e:  # whatever a broken file makes its reader raise: the files after it go on
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise StoreError(f"{store.root} cannot be written ({e.strerror}); mend that and run again: what is stored stays") from None
         _log.debug("reading %s", path, exc_info=True)
         error = f"{path}: reading stopped with {type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no reason given'}; the file may be damaged"
     store.add_failure(dataset, key.partition("/")[2], error)

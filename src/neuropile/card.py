@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +31,9 @@ the stored order, by rate; `matrix[row["order"]]` is the pile's own order. To ge
 import numpy as np
 
 def densify(row):
-    """(unit, bin) uint8 counts of a row, units as stored."""
+    """(unit, bin) counts of a row, units as stored."""
     gaps = [np.frombuffer(g, np.uint8) for g in row["gaps"]]
-    return np.stack([np.bincount(np.cumsum(g, dtype=np.int32)[g < 255], minlength=row["n_bins"]).astype(np.uint8) for g in gaps])
+    return np.stack([np.bincount(np.cumsum(g, dtype=np.int32)[g < 255], minlength=row["n_bins"]) for g in gaps])
 
 def observed(row):
     """(unit, bin) bool: where a row's counts are data, units as stored."""
@@ -119,7 +120,7 @@ def hub_license(licenses: Sequence[str | None]) -> str:
 
 
 def _header(c: Contents) -> list[str]:
-    lines = ["---", f"license: {hub_license([s['license'] for s in c.sources])}", f"pretty_name: {c.name}"]
+    lines = ["---", f"license: {hub_license([s['license'] for s in c.sources])}", f"pretty_name: {json.dumps(c.name)}"]
     lines += [
         "tags:",
         "- neuroscience",

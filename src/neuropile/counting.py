@@ -80,6 +80,8 @@ class Counter:
 
     def fill(self, counts: np.ndarray, rows: np.ndarray, grid: Grid) -> tuple[int, int] | None:
         """Add the spikes to `counts`; the first cell that overflowed, or None."""
+        if counts.shape != (len(rows), grid.n_bins):  # the kernels trust it
+            raise BinWidthError(f"counts of {len(rows)} units and {grid.n_bins} bins do not fit an array of shape {counts.shape}")
         row_of_unit = np.full(self.n_units, -1, np.int64)
         row_of_unit[rows] = np.arange(len(rows))
         bounds = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)

@@ -203,12 +203,37 @@ def read_marker(path: Path, kind: str) -> dict[str, Any]:
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
         found, version = marker["format"], int(marker["version"])
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise StoreError(f"{path} is not a {kind} marker ({e}); build it again or restore it from a copy") from None
     if found != kind:
         raise StoreError(f"{path} says it is {found!r}, not {kind!r}")
     if version > VERSION:
         raise StoreError(f"{path.parent} was written in format {version}; this neuropile reads format {VERSION}: upgrade neuropile")
+    return marker
+
+
+_SESSION_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "session_id", "recording_id", "quantity", "clock", "span_source", "content_digest"), str),
+    **dict.fromkeys(("subject_id", "species", "license", "citation"), str | None),
+    **dict.fromkeys(("ticks_per_s", "n_units", "n_spikes", "first_tick", "last_tick"), int),
+    **dict.fromkeys(("duration_s", "observed_s"), int | float),
+    **dict.fromkeys(("regions", "sources", "signals", "notes", "block_edges"), list),
+    "files": dict,
+}
+
+
+def read_session_marker(folder: Path) -> dict[str, Any]:
+    """The marker of a session folder with everything in it that readers rely on, or StoreError."""
+    path = folder / SESSION_FILE
+    marker = read_marker(path, "neuropile session")
+    wrong = next((n for n, t in _SESSION_TYPES.items() if not isinstance(marker.get(n, ...), t) or isinstance(marker.get(n), bool)), None)
+    if wrong is None:
+        wrong = next((n for n in ("ticks_per_s", "n_units", "n_spikes") if marker[n] < 1), None)
+    if wrong is not None:
+        raise StoreError(f"{path} does not describe a session ({wrong} is {marker.get(wrong, 'missing')!r}); build it again or restore it from a copy")
+    names = [*marker["files"], *marker["signals"]]
+    if any(not isinstance(n, str) or ".." in n.split("/") or n.startswith("/") for n in names):
+        raise StoreError(f"{path} names files outside its folder; build it again or restore it from a copy")
     return marker
 
 

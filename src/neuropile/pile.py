@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neuropile import layout, splits
+from neuropile.binning import MAX_TICK, as_width
 from neuropile.counting import Grid
-from neuropile.errors import PileError, StoreError
+from neuropile.errors import BinWidthError, PileError, StoreError
 from neuropile.paths import replacing, sha256_file
 from neuropile.published import MARKER, MARKER_KIND, PublishedRows
 from neuropile.segment import Segment, Source
@@ -160,6 +161,8 @@ class Pile:
         PileError : the file exists and `replace` is not given, or the pile is published
         """
         path = Path(path)
+        if path.suffix != ".parquet" or path.name.endswith(".units.parquet") or path.is_dir():
+            raise PileError(f"{path}: a pile's file is called NAME.parquet (NAME.units.parquet beside it holds its unit selections)")
         if path.exists() and not replace:
             raise PileError(f"{path} exists; give another name, or --replace (replace=True) to write it anew")
         if not isinstance(self.source, StoreSource):
@@ -200,6 +203,8 @@ class StoreSource:
             session = Session(Path(store) / key)
         except StoreError as e:
             raise PileError(f"the pile's session {key} is not in {store} ({e}); put the store back where it was, or make the pile again") from None
+        if session.key != key:
+            raise PileError(f"{store}/{key} is a copy of session {session.key}; put the store back as it was, or make the pile again")
         if digest and session.record["content_digest"] != digest:
             raise PileError(f"session {key} in {store} is not the one the pile was made of (its content changed); make the pile again")
         return session
@@ -209,7 +214,11 @@ class StoreSource:
         session = self.session(segment.store, segment.key, segment.session_digest)
         rows = self.selections[segment.selection_id] if segment.selection_id >= 0 else np.arange(session.n_units)
         ticks = segment.bin_width * session.ticks_per_s
-        return session, rows, Grid(int(ticks), segment.first_bin, segment.n_bins)
+        grid = Grid(int(ticks), segment.first_bin, segment.n_bins)
+        fits = len(rows) == segment.n_units and (not len(rows) or 0 <= rows.min() <= rows.max() < session.n_units)
+        if not fits or ticks.denominator != 1 or max(map(abs, grid.ticks)) >= MAX_TICK:
+            raise PileError(f"{segment!r} does not fit its session ({session.n_units} units, {session.ticks_per_s} ticks a second); make the pile again")
+        return session, rows, grid
 
     def unit_values(self, segment: Segment, column: str) -> list[Any]:
         """See Source."""
@@ -286,16 +295,35 @@ def open_pile(path: str | Path) -> Pile:
     if not root.is_file():
         raise PileError(f"{path}: no such pile; make one with: neuropile pile STORE --out {path}")
     try:
-        table = pq.read_table(root)
+        table = pq.read_table(root).select(SEGMENT_SCHEMA.names).cast(SEGMENT_SCHEMA)
         meta = json.loads((pq.read_metadata(root).metadata or {})[b"neuropile"])
         if meta["format"] != PILE_KIND:
             raise ValueError(f"it says it is {meta['format']!r}")
         if meta["version"] > layout.VERSION:
             raise PileError(f"{path} was written in format {meta['version']}; this neuropile reads format {layout.VERSION}: upgrade neuropile")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as e:
-        raise PileError(f"{path} is not a pile ({e}); make one with: neuropile pile STORE --out {path}") from None
+        selections = _selections(root, meta)
+        _check_rows(table, selections)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as e:
+        raise PileError(f"{path} is not a pile ({e}); make one with: neuropile pile STORE --out NAME.parquet") from None
     stores = pa.array([str((root.resolve().parent / s).resolve()) for s in table.column("store").to_pylist()], pa.string())
-    return Pile(table.set_column(1, "store", stores), StoreSource(_selections(root, meta)), meta)
+    return Pile(table.set_column(1, "store", stores), StoreSource(selections), meta)
+
+
+def _check_rows(table: pa.Table, selections: Mapping[int, np.ndarray]) -> None:
+    """Raise ValueError unless every row describes a segment that can be."""
+    optional = {"subject_id", "session_digest"}
+    for name in SEGMENT_SCHEMA.names:
+        if name not in optional and table.column(name).null_count:
+            raise ValueError(f"its column {name} has empty places")
+    for name in ("n_bins", "n_units", "bin_num", "bin_den"):
+        if table.num_rows and pc.min(table.column(name)).as_py() < 1:
+            raise ValueError(f"its column {name} holds {pc.min(table.column(name)).as_py()}")
+    if not set(pc.unique(table.column("split")).to_pylist()) <= set(splits.SPLITS):
+        raise ValueError("its column split holds something else than train, val, test")
+    if not set(pc.unique(table.column("selection_id")).to_pylist()) <= {-1, *selections}:
+        raise ValueError("its column selection_id names selections that are not there")
+    if any(n in ("", ".", "..") or "/" in n for c in ("dataset", "session_id") for n in pc.unique(table.column(c)).to_pylist()):
+        raise ValueError("its sessions are not names of folders")
 
 
 def _selections(root: Path, meta: Mapping[str, Any]) -> dict[int, np.ndarray]:
@@ -315,7 +343,14 @@ def _open_published(root: Path) -> Pile:
     marker = layout.read_marker(root / MARKER, MARKER_KIND)
     rows = PublishedRows(root, marker)
     facts = rows.facts
-    width = Fraction(marker["bin_width"])
+    try:
+        width = as_width(str(marker["bin_width"]))
+        made = {**marker["made"]}
+        same = not facts.num_rows or np.array_equal(facts.column("bin_width_s").to_numpy(), np.full(facts.num_rows, float(width)))
+        if not same or (facts.num_rows and min(pc.min(facts.column(c)).as_py() for c in ("n_units", "n_bins")) < 1):
+            raise ValueError("its rows are of another bin width or of no size")
+    except (KeyError, TypeError, ValueError, BinWidthError) as e:
+        raise PileError(f"{root / MARKER} does not fit its rows ({e}); publish the pile again or fetch the file") from None
     start = facts.column("start_s").to_numpy()
     n = facts.num_rows
     renamed = {"dataset": "source_dataset"}
@@ -330,4 +365,4 @@ def _open_published(root: Path) -> Pile:
         "session_digest": pa.nulls(n, pa.string()),
     }
     columns = [filled[f.name] if f.name in filled else facts.column(renamed.get(f.name, f.name)) for f in SEGMENT_SCHEMA]
-    return Pile(pa.table(columns, schema=SEGMENT_SCHEMA), PublishedSource(rows), marker["made"])
+    return Pile(pa.table(columns, schema=SEGMENT_SCHEMA), PublishedSource(rows), made)

@@ -58,8 +58,9 @@ def make_pile(
     for value, known, name in ((quality, tuple(QUALITY_RULES), "quality"), (split_by, SPLIT_BY, "split_by"), (gaps, GAPS, "gaps")):
         if value not in known:
             raise PileError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
-    if max_tokens < 1:
-        raise PileError(f"max_tokens is {max_tokens}; it must be positive")
+    if max_tokens != int(max_tokens) or max_tokens < 1:
+        raise PileError(f"max_tokens is {max_tokens}; it must be a positive whole number")
+    max_tokens = int(max_tokens)
     splits.check_shares(val, test)
     width = as_width(bin_width)
     made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict)
@@ -124,6 +125,8 @@ class _Making:
                 self.left_out["sessions_without_units"].append(key)
                 continue
             session = store[key]
+            if not store.lists(session.record):
+                raise PileError(f"the index of {store.root} is not that of its sessions ({key} has changed since); run: neuropile index {store.root}")
             try:
                 per_bin = as_ticks_per_bin(self.width, session.ticks_per_s)
             except BinWidthError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from neuropile import kernels
 from neuropile.errors import CountOverflow, PileError
+from neuropile.splits import SPLITS
 
 LAYOUTS = ("sparse", "dense")
 MARKER = "pile.json"
@@ -24,6 +26,7 @@ SPARSE_ROWS_PER_GROUP = 32
 #: A dense row group holds at most this many counts (bytes before compression), or one row.
 DENSE_BYTES_PER_GROUP = 64_000_000
 
+_DATA_FILE = re.compile(rf"{DATA_FOLDER}/[A-Za-z0-9_-]+\.parquet")
 _RUN = pa.struct([pa.field("unit", pa.int32()), pa.field("start_bin", pa.int64()), pa.field("stop_bin", pa.int64())])
 FACTS = pa.schema(
     [
@@ -148,6 +151,16 @@ def segments_table(rows: Sequence[Row], split: str) -> pa.Table:
     return pa.table(columns, schema=SEGMENTS_SCHEMA)
 
 
+def _checked_splits(root: Path, marker: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The files of each split, all of them plain names inside the data folder, or PileError."""
+    splits = marker.get("splits")
+    if isinstance(splits, dict) and all(isinstance(names, list) for names in splits.values()):
+        plain = all(isinstance(n, str) and _DATA_FILE.fullmatch(n) for names in splits.values() for n in names)
+        if plain and set(splits) <= set(SPLITS):
+            return splits
+    raise PileError(f"{root / MARKER} does not list its files by split, inside {DATA_FOLDER}/; publish the pile again or fetch the file")
+
+
 class PublishedRows:
     """The rows of a published folder, read a row group at a time."""
 
@@ -156,7 +169,7 @@ class PublishedRows:
         self.layout = str(marker["layout"])
         if self.layout not in LAYOUTS:
             raise PileError(f"{root} is published in the layout {self.layout!r}, which this version does not know; upgrade neuropile")
-        self._files = [(split, root / name) for split, names in marker["splits"].items() for name in names]
+        self._files = [(split, root / name) for split, names in _checked_splits(root, marker).items() for name in names]
         self._opened: dict[int, pq.ParquetFile] = {}
         #: Of each row: its file, its row group there and its place in the group.
         self._places: list[tuple[int, int, int]] = []
@@ -179,13 +192,25 @@ class PublishedRows:
         """The scalar columns and the split of every row."""
         if self.layout == "dense":
             return self._segments.select([*FACTS.names, "split"])
-        tables = [self._open(i).read(columns=FACTS.names) for i in range(len(self._files))]
+        try:
+            tables = [self._open(i).read(columns=FACTS.names).select(FACTS.names).cast(FACTS) for i in range(len(self._files))]
+        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
+            raise PileError(f"the rows of {self.root} lack the columns of a sparse pile ({e}); publish the pile again or fetch the files") from None
         splits = [split for (split, _), t in zip(self._files, tables, strict=True) for _ in range(t.num_rows)]
         return pa.concat_tables([FACTS.empty_table(), *tables]).append_column("split", pa.array(splits, pa.string()))
 
     @cached_property
     def _segments(self) -> pa.Table:
-        return pq.read_table(self.root / SEGMENTS_FILE)
+        """What is kept beside dense rows, one row each, in their order."""
+        names = ["session_id", "segment_id"]
+        try:
+            table = pq.read_table(self.root / SEGMENTS_FILE).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
+            rows = pa.concat_tables([self._open(i).read(columns=names).select(names) for i in range(len(self._files))])
+        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
+            raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
+        if rows.to_pylist() != table.select(names).to_pylist():
+            raise PileError(f"{self.root / SEGMENTS_FILE} does not list the rows in their order; publish the pile again or fetch the files")
+        return table
 
     def table(self, name: str) -> pa.Table:
         """The table of `units` or `sessions` that was published beside the rows."""
@@ -196,8 +221,10 @@ class PublishedRows:
 
     def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:
         try:
-            return self._open(file).read_row_group(group, columns=list(columns), use_threads=False).combine_chunks()
-        except (OSError, pa.ArrowInvalid) as e:
+            table = self._open(file).read_row_group(group, columns=list(columns), use_threads=False)
+            wanted = pa.schema([(SPARSE_SCHEMA if self.layout == "sparse" else DENSE_SCHEMA).field(c) for c in columns])
+            return table.select(list(columns)).cast(wanted).combine_chunks()
+        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
             raise PileError(f"{self._files[file][1]} is damaged ({e}); publish the pile again or fetch the file") from None
 
     def _row(self, row: int, column: str) -> pa.Scalar:
@@ -205,8 +232,12 @@ class PublishedRows:
         return self._group(file, group, (column,)).column(0)[place]
 
     def _order(self, row: int) -> np.ndarray:
-        """Where each of the pile's units is stored."""
-        return np.asarray(self._row(row, "order").values, np.int64)
+        """Where each of the pile's units is stored: a permutation, checked."""
+        scalar = self._row(row, "order")
+        order = np.asarray(scalar.values if scalar.is_valid else [], np.int64)
+        if not np.array_equal(np.sort(order), np.arange(self.facts.column("n_units")[row].as_py())):
+            raise PileError(f"{self._files[self._places[row][0]][1]}: the order of row {row} is no permutation of its units; publish the pile again")
+        return order
 
     def unit_values(self, row: int, column: str) -> list[Any]:
         """`unit_ids` or `regions` of a row, in the pile's own order."""
@@ -229,12 +260,16 @@ class PublishedRows:
         """Fill (unit, bin) counts in the pile's own order; raises CountOverflow where a count does not fit."""
         if self.layout == "dense":
             lists = self._row(row, "spike_counts").values
+            if len(lists) != len(out) or lists.null_count or np.any(np.diff(lists.offsets.to_numpy()) != out.shape[1]) or lists.flatten().null_count:
+                raise PileError(f"row {row} of {self.root} is not {out.shape[0]} units of {out.shape[1]} counts; publish the pile again")
             out[...] = lists.flatten().to_numpy().reshape(out.shape)
             return
         file, group, place = self._places[row]
         lists = self._group(file, group, ("gaps",)).column(0).chunk(0)
         first, stop = lists.offsets[place].as_py(), lists.offsets[place + 1].as_py()
         items = lists.values
+        if stop - first != len(out) or lists.null_count or items.null_count:  # the kernel below trusts these
+            raise PileError(f"{self._files[file][1]}: row {row} holds the gaps of {stop - first} units, not of {len(out)}; publish the pile again")
         offsets = np.frombuffer(items.buffers()[1], np.int32)[items.offset :][first : stop + 1]
         data = np.frombuffer(items.buffers()[2], np.uint8) if items.buffers()[2] else np.empty(0, np.uint8)
         out[...] = 0

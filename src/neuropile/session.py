@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from neuropile import binning, layout
 from neuropile.counting import Counter, Grid, covered
-from neuropile.errors import BinWidthError, MissingExtra, NotThere, StoreError
+from neuropile.errors import BinWidthError, MissingExtra, StoreError
 from neuropile.events import SpikeFile
+from neuropile.parts import Intervals, Signals
 from neuropile.spans import Observed
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Session:
         self.root = root
         if not (root / layout.SESSION_FILE).is_file():
             raise StoreError(f"{root} holds no finished session (no {layout.SESSION_FILE}); build it again")
-        self.record = layout.read_marker(root / layout.SESSION_FILE, "neuropile session")
+        self.record = layout.read_session_marker(root)
         self.dataset: str = self.record["dataset"]
         self.session_id: str = self.record["session_id"]
         self.recording_id: str = self.record["recording_id"]
@@ -78,17 +79,26 @@ class Session:
     @cached_property
     def units(self) -> pd.DataFrame:
         """A row a unit: canonical columns first, then the source's own as `src_*`."""
-        return self._table(layout.UNITS_FILE).to_pandas()
+        return self._units.to_pandas()
 
     @property
     def unit_table(self) -> pa.Table:
         """The canonical columns of `units`, as Arrow."""
-        return self._table(layout.UNITS_FILE).select(layout.UNIT_SCHEMA.names).cast(layout.UNIT_SCHEMA)
+        return self._units.select(layout.UNIT_SCHEMA.names).cast(layout.UNIT_SCHEMA)
+
+    @cached_property
+    def _units(self) -> pa.Table:
+        table = self._table(layout.UNITS_FILE)
+        if table.num_rows != self.n_units:
+            raise StoreError(f"{self.root}: units.parquet has {table.num_rows} rows, session.json says {self.n_units}; build the session again")
+        return table
 
     @cached_property
     def intervals(self) -> Intervals:
         """The tables of intervals by name, each read when asked for."""
-        return Intervals(self)
+        prefix = f"{layout.INTERVALS_FOLDER}/"
+        names = [f.removeprefix(prefix).removesuffix(".parquet") for f in self.record["files"] if f.startswith(prefix)]
+        return Intervals(self.key, names, lambda name: self._table(f"{prefix}{name}.parquet").to_pandas())
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -98,13 +108,16 @@ class Session:
     @cached_property
     def signals(self) -> Signals:
         """Behaviour and other sampled signals by name, as lazy xarray objects."""
-        return Signals(self)
+        return Signals(self.key, self.record["signals"], self.root / layout.SIGNALS_FOLDER)
 
     @cached_property
     def observed(self) -> Observed:
         """When silence is data, in ticks."""
         table = self._table(f"{layout.INTERVALS_FOLDER}/observed.parquet")
-        return Observed(*(table.column(c).to_numpy() for c in ("unit", "start_tick", "stop_tick")))
+        start, stop = (table.column(c).to_numpy() for c in ("start_tick", "stop_tick"))
+        if not np.allclose(table.column("start_s").to_numpy() * self.ticks_per_s, start, rtol=1e-9, atol=0.5):
+            raise StoreError(f"{self.root}: observed.parquet and session.json differ in ticks_per_s; build the session again")
+        return Observed(table.column("unit").to_numpy(), start, stop)
 
     def rows_of(self, units: Sequence[str] | Sequence[int] | np.ndarray | None) -> np.ndarray:
         """Rows of the units table, (unit,) int64, none twice, for what a caller may name units by.
@@ -141,7 +154,7 @@ class Session:
         window = None
         if start is not None or stop is not None:
             first = self.record["first_tick"] if start is None else int(binning.tick_of(start, self.ticks_per_s))
-            end = self.record["last_tick"] + 1 if stop is None else int(binning.tick_of(stop, self.ticks_per_s))
+            end = self.record["last_tick"] + 1 if stop is None else -int(binning.tick_of(-stop, self.ticks_per_s))
             window = (first, max(first, end))
         offsets, ticks = self.counter.trains(rows, window)
         parts = [ticks[offsets[r] : offsets[r + 1]] for r in rows]
@@ -157,7 +170,7 @@ class Session:
         if start is not None:
             low = int(binning.tick_of(start, self.ticks_per_s))
         if stop is not None:
-            high = int(binning.tick_of(stop, self.ticks_per_s))
+            high = -int(binning.tick_of(-stop, self.ticks_per_s))  # outwards: a tick that stop lies in is touched
         if start is not None and stop is not None and high < low:
             raise BinWidthError(f"{self.key}: start {start} s is after stop {stop} s")
         first = low // per_bin
@@ -218,7 +231,8 @@ class Session:
 
     def _unit_coords(self, rows: np.ndarray) -> dict[str, Any]:
         own = self.units.iloc[rows]
-        return {"unit_id": ("unit", own["unit_id"].to_numpy(object)), "region": ("unit", own["region"].to_numpy(object))}
+        region = own["region"].astype(object).where(own["region"].notna(), None)
+        return {"unit_id": ("unit", own["unit_id"].to_numpy(object)), "region": ("unit", region.to_numpy(object))}
 
     def _name_of(self, row: int) -> str:
         return f"{self.key}: unit {self.units['unit_id'].iloc[row]}"
@@ -310,8 +324,8 @@ class Session:
 
     def _table(self, name: str) -> pa.Table:
         try:
-            return pq.read_table(self.root / name)
-        except (OSError, pa.ArrowInvalid) as e:
+            return pq.ParquetFile(self.root / name).read()  # opened once: a session replaced meanwhile is not read half and half
+        except (OSError, pa.ArrowException) as e:
             raise StoreError(f"{self.root / name} cannot be read ({e}); restore it from a copy or build the session again") from None
 
     def __repr__(self) -> str:
@@ -332,59 +346,3 @@ class Session:
         }
         rows = "".join(f"<tr><th style='text-align:left'>{escape(k)}</th><td style='text-align:left'>{escape(v)}</td></tr>" for k, v in facts.items())
         return f"<table>{rows}</table>"
-
-
-class Intervals(Mapping[str, Any]):
-    """The interval tables of a session: names now, a pandas table when one is asked for."""
-
-    def __init__(self, session: Session) -> None:
-        prefix = f"{layout.INTERVALS_FOLDER}/"
-        self._session = session
-        self._names = [f[len(prefix) : -len(".parquet")] for f in session.record["files"] if f.startswith(prefix)]
-        self._read: dict[str, pd.DataFrame] = {}
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        if name not in self._names:
-            raise NotThere(f"{self._session.key}: no intervals {name!r}; there are {', '.join(self._names)}")
-        if name not in self._read:
-            self._read[name] = self._session._table(f"{layout.INTERVALS_FOLDER}/{name}.parquet").to_pandas()
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        return f"<Intervals of {self._session.key}: {', '.join(self)}>"
-
-
-class Signals(Mapping[str, Any]):
-    """The signals of a session: names now, a lazy xarray.DataArray when one is asked for."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __getitem__(self, name: str) -> xr.DataArray:
-        import xarray as xr
-
-        if name not in self._session.record["signals"]:
-            raise NotThere(f"{self._session.key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
-        path = self._session.root / layout.SIGNALS_FOLDER
-        data = xr.open_zarr(path, group=name, consolidated=False, zarr_format=3, chunks=None)
-        array = data["data"].assign_attrs(data.attrs).rename(name)
-        if "time" in data.variables:
-            return array.assign_coords(time=data["time"])
-        if "start_s" in data.attrs:
-            return array.assign_coords(time=data.attrs["start_s"] + np.arange(array.sizes["time"]) / data.attrs["rate_hz"])
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._session.record["signals"])
-
-    def __len__(self) -> int:
-        return len(self._session.record["signals"])
-
-    def __repr__(self) -> str:
-        return f"<Signals of {self._session.key}: {', '.join(self) or 'none'}>"

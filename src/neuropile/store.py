@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,10 @@ class Store(Mapping[str, Session]):
             close = [k for k in self if str(key).lower() in k.lower()][:3]
             hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions, as dataset/session"
             raise NotThere(f"no session {key!r} in {self.root}; {hint}")
-        return Session(root)
+        session = Session(root)
+        if session.key != key:
+            raise StoreError(f"{root} is a copy of session {session.key}; remove it, or build the recording again as {key}")
+        return session
 
     def __iter__(self) -> Iterator[str]:
         table = self.session_table
@@ -172,6 +176,11 @@ class Store(Mapping[str, Session]):
 
     def __len__(self) -> int:
         return self.session_table.num_rows
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def __contains__(self, key: object) -> bool:
         return key in set(self)
@@ -235,7 +244,7 @@ class Store(Mapping[str, Session]):
         with locked(index / ".lock"):
             parts = [f for f in self._session_files() if f.parent != index]  # before the sessions are read: each of these is then among them
             markers = sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))
-            found = [index_rows(layout.read_marker(m, "neuropile session"), m.parent) for m in progress.track(markers, len(markers), "indexing")]
+            found = [index_rows(self[f"{m.parent.parent.name}/{m.parent.name}"].record, m.parent) for m in progress.track(markers, len(markers), "indexing")]
             sessions = [s for s, _ in found]
             tables = {
                 "units": pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)]),
@@ -270,7 +279,7 @@ class Store(Mapping[str, Session]):
 
     def _repr_html_(self) -> str:
         columns = ["subject_id", "species", "duration_s", "n_units", "n_spikes", "quantity"]
-        return f"<p>{self.root}: {len(self)} sessions, {self._index['units'].num_rows} units</p>{self.sessions[columns].to_html()}"
+        return f"<p>{escape(str(self.root))}: {len(self)} sessions, {self._index['units'].num_rows} units</p>{self.sessions[columns].to_html()}"
 
 
 def query_tables(query: str, **tables: pa.Table) -> pa.Table:
@@ -293,7 +302,7 @@ def query_tables(query: str, **tables: pa.Table) -> pa.Table:
             if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
                 raise StoreError(f"SQL must be one SELECT (tables: {', '.join(tables)})")
             return connection.sql(statements[0].query).to_arrow_table()
-        except duckdb.Error as e:
+        except (duckdb.Error, pa.ArrowException) as e:
             raise StoreError(f"SQL not understood: {' '.join(str(e).split())[:300]} (tables: {', '.join(tables)})") from None
 
 

@@ -66,6 +66,7 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
     intervals = {name: layout.conform_intervals(name, table) for name, table in sorted(recording.intervals.items())}
     intervals["observed"] = _observed_table(observed, recording.ticks_per_s)
     digest = layout.ContentDigest()
+    digest.text(recording.quantity, recording.clock, recording.ticks_per_s)
     digest.table("units", units)
     for name, table in intervals.items():
         digest.table(f"intervals/{name}", table)

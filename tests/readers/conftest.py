@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from matfile import MatFile
 from pynwb import NWBHDF5IO, NWBFile
 
 import neuropile
@@ -35,6 +36,12 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return _write
+
+
+@pytest.fixture
+def matfile(tmp_path: Path) -> MatFile:
+    """A MATLAB file with nothing in it yet."""
+    return MatFile(tmp_path / "K265_Cells.mat")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import neuropile
 from neuropile import readers
 from neuropile.errors import NeuropileError, NoEvents, StoreError, UnreadableFile
+from neuropile.readers import h5
 from neuropile.readers import nwb as nwb_reader
 
 
@@ -152,7 +153,10 @@ CONTRADICTIONS = {
     "times are text": (lambda f: put(f, "units/spike_times", ["a"] * 6), r"/units/spike_times holds object of shape \(6,\): sought one row of numbers"),
     "times in rows": (lambda f: put(f, "units/spike_times", np.zeros((3, 2))), r"/units/spike_times holds float64 of shape \(3, 2\): sought one row"),
     "observation index missing": (lambda f: f.__delitem__("units/obs_intervals_index"), r"/units/obs_intervals_index is missing: nothing says which values"),
-    "odd observation values": (lambda f: put(f, "units/obs_intervals", np.zeros(5)), r"damaged, or not as its format says \(ValueError: .*\); fetch it again"),
+    "odd observation values": (lambda f: put(f, "units/obs_intervals", np.zeros(5)), r"/units/obs_intervals has shape \(5,\): sought a start and a stop a row"),
+    "observations in threes": (lambda f: put(f, "units/obs_intervals", np.zeros((2, 3))), r"/units/obs_intervals has shape \(2, 3\): sought a start"),
+    "index with fractions": (lambda f: put(f, INDEX, [1.5, 2.9, 6.0]), r"/units/spike_times_index holds float64: its offsets must be integers"),
+    "a list's index with fractions": (lambda f: put(f, "units/electrodes_index", [2.0, 4, 6]), r"/units/electrodes_index holds float64: its offsets must be"),
     "a column too short": (lambda f: put(f, "intervals/trials/stop_time", [1.0, 2.0]), r"/intervals/trials/stop_time has 2 rows, the table 1"),
     "a list past its values": (lambda f: put(f, "units/electrodes_index", [2, 4, 9]), r"/units/electrodes_index points to value 9, but electrodes holds 6"),
 }  # fmt: skip
@@ -187,6 +191,35 @@ class TestContradictions:
         assert "/units/spike_times announces 8796093022208 bytes but stores 0: the file is damaged; fetch it again" in str(error)
         assert ingest(good).error == str(error)
 
+    def test_nor_are_more_units_than_the_file_has_bytes(self, good, ingest):
+        with h5py.File(good, "r+") as f:
+            for name in ("units/id", "units/spike_times_index"):
+                del f[name]
+                f.create_dataset(name, shape=(30_000_000,), chunks=(2**20,), dtype="i1")
+        error = error_of(good)
+        assert isinstance(error, UnreadableFile)
+        assert re.search(r"/units/id announces 30000000 rows in a file of \d+ bytes: it is damaged; fetch it again", str(error))
+        assert ingest(good).error == str(error)
+        with h5py.File(good, "r+") as f:
+            del f["units/id"]
+        assert "/units/spike_times_index announces 30000000 rows" in str(error_of(good))
+
+    @pytest.mark.parametrize("name", ["general/extracellular_ephys/electrodes/id", "intervals/trials/id", "intervals/trials/start_time"])
+    def test_nor_are_rows_of_other_tables(self, good, name):
+        with h5py.File(good, "r+") as f:
+            del f[name]
+            f.pop("intervals/trials/id", None)
+            f.create_dataset(name, shape=(30_000_000,), chunks=(2**20,), dtype="i1")
+        assert f"/{name} announces 30000000 rows in a file of" in str(error_of(good))
+
+    def test_waveforms_of_a_size_no_file_could_hold_are_left_out_and_noted(self, good, ingest, store):
+        with h5py.File(good, "r+") as f:
+            f["units"].create_dataset("waveform_mean", shape=(3, 10**9), chunks=(1, 2**20), dtype="f8")
+        session = store[ingest(good).session]
+        assert not session.signals
+        with readers.find(good)(good) as recording:
+            assert "/units/waveform_mean announces 24000000000 bytes but stores 0" in " ".join(recording.notes)
+
     def test_a_damaged_group_is_named(self, good, ingest):
         with h5py.File(good, "r") as f:
             at = h5py.h5o.get_info(f["units"].id).addr
@@ -211,7 +244,7 @@ class TestContradictions:
         good.write_bytes(content)
         outcome = ingest(good)
         assert outcome.status == "failed"
-        assert outcome.error.startswith(f"{good}: reading stopped with OSError: ")
+        assert outcome.error.startswith(f"{good}: reading stopped")
         assert outcome.error.endswith("; the file may be damaged")
         assert len(store) == 0
         with pytest.raises(StoreError, match="no session 'local/session'"):
@@ -317,3 +350,46 @@ class TestLinksOut:
             f["other"] = h5py.SoftLink("/units")
 
         assert isinstance(error_of(linking(change)), NoEvents)
+
+    def test_links_that_multiply_end(self, linking):
+        """Each name of a path of sixty is itself a link to such a path."""
+
+        def change(f):
+            for level in range(1, 7):
+                f[f"a{level}"] = h5py.SoftLink("/" + "/".join([f"a{level + 1}"] * 60) if level < 6 else "/")
+            f["units"] = h5py.SoftLink("/a1/a1")
+
+        assert isinstance(error_of(linking(change)), NoEvents)
+
+
+class TestGroupsWithinThemselves:
+    @pytest.mark.parametrize("name", ["acquisition", "processing"])
+    def test_each_group_is_opened_once(self, good, ingest, store, name):
+        with h5py.File(good, "r+") as f:
+            group = f.require_group(name)
+            for i in range(120):
+                group[f"x{i}"] = group
+            series = f.create_group(f"{name}/speed")
+            series["data"], series["timestamps"] = [1.0, 2.0], [0.0, 1.0]
+        assert list(store[ingest(good).session].signals) == ["speed"]
+
+    def test_so_are_the_structs_of_a_matlab_file(self, tmp_path):
+        path = tmp_path / "cells.mat"
+        with h5py.File(path, "w", userblock_size=512) as f:
+            f["a"] = f["/"]
+            struct = f.create_group("s")
+            for i in range(120):
+                struct[f"x{i}"] = struct
+            struct["spikes"] = [1.0]
+        with open(path, "r+b") as file:
+            file.write(b"MATLAB 7.3 MAT-file")
+        error = error_of(path)
+        assert isinstance(error, NoEvents)
+        assert str(error).endswith("variables: s/spikes")
+
+    def test_more_objects_than_any_session_has_are_refused(self, good, monkeypatch):
+        with h5py.File(good, "r+") as f:
+            for i in range(30):
+                f.create_group(f"acquisition/x{i}")
+        monkeypatch.setattr(h5, "_MAX_OBJECTS", 20)
+        assert "more than 20 groups and datasets: this is no session" in str(error_of(good))

@@ -3,110 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from matfile import OBJECT, MatFile
 
 from neuropile import readers, types
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import mat, mcos
-
-HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Sun Mar 15 13:21:11 2020 HDF5 schema 1.00 ."
-OBJECT = 0xDD000000
-MISSING = 2**64 - 1
-
-
-def packed(texts: list[str | None], dims: tuple[int, ...] | None = None) -> np.ndarray:
-    """A MATLAB string array as MATLAB saves it: sizes, lengths, then UTF-16 four units a word."""
-    units = b"".join(t.encode("utf-16-le") for t in texts if t is not None)
-    lengths = [MISSING if t is None else len(t.encode("utf-16-le")) // 2 for t in texts]
-    dims = (len(texts), 1) if dims is None else dims
-    head = np.array([1, len(dims), *dims, *lengths], np.uint64)
-    return np.concatenate([head, np.frombuffer(units + bytes(-len(units) % 8), np.uint64)])
-
-
-class MatFile:
-    """Writes variables as MATLAB does: axes reversed, a class on each, cells as references into `#refs#`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = h5py.File(path, "w", userblock_size=512)
-        self.strings: list[tuple[str, np.ndarray]] = []
-
-    def put(self, name: str, values, kind: str = "double", **attributes) -> h5py.Dataset:
-        """A numeric matrix; a plain list is an n x 1 column, which HDF5 holds as (1, n)."""
-        values = np.asarray(values)
-        dataset = self.file.create_dataset(name, data=values.T if values.ndim > 1 else values.reshape(1, -1))
-        dataset.attrs["MATLAB_class"] = np.bytes_(kind)
-        dataset.attrs.update(attributes)
-        return dataset
-
-    def empty(self, name: str, kind: str = "double") -> h5py.Dataset:
-        return self.raw(name, np.zeros(2, np.uint64), kind, MATLAB_empty=np.uint8(1))
-
-    def raw(self, name: str, data, kind: str, **attributes) -> h5py.Dataset:
-        dataset = self.file.create_dataset(name, data=data)
-        dataset.attrs["MATLAB_class"] = np.bytes_(kind)
-        dataset.attrs.update(attributes)
-        return dataset
-
-    def char(self, name: str, rows: list[str]) -> h5py.Dataset:
-        """A char matrix of rows of one length, as uint16 code units."""
-        codes = np.array([np.frombuffer(r.encode("utf-16-le"), np.uint16) for r in rows])
-        return self.raw(name, codes.T, "char", MATLAB_int_decode=np.int32(2))
-
-    def logical(self, name: str, values: list[bool]) -> h5py.Dataset:
-        return self.put(name, np.array(values, np.uint8), "logical", MATLAB_int_decode=np.int32(1))
-
-    def struct(self, name: str) -> None:
-        self.file.create_group(name).attrs["MATLAB_class"] = np.bytes_("struct")
-
-    def cell(self, name: str, items: list) -> h5py.Dataset:
-        """A cell array: numbers as n x 1 columns, texts as chars, None as an empty matrix."""
-        made = []
-        for i, item in enumerate(items):
-            inner = f"#refs#/{name.replace('/', '_')}_{i}"
-            made.append(self.empty(inner) if item is None or len(item) == 0 else self.char(inner, [item]) if isinstance(item, str) else self.put(inner, item))
-        refs = np.array([m.ref for m in made], dtype=h5py.ref_dtype).reshape(1, -1)
-        return self.raw(name, refs, "cell")
-
-    def string(self, name: str, texts: list[str | None]) -> None:
-        """A string array; its text goes to the object store when the file is closed."""
-        self.strings.append((name, packed(texts)))
-        head = np.array([[OBJECT, 2, 1, 1, len(self.strings) + 1, 2]], np.uint32)
-        self.raw(name, head, "string", MATLAB_object_decode=np.int32(3))
-
-    def close(self) -> Path:
-        if self.strings:
-            self._object_store()
-        self.file.close()
-        with open(self.path, "r+b") as f:
-            f.write(HEADER.ljust(124) + b"\x00\x02IM")
-        return self.path
-
-    def _object_store(self) -> None:
-        n = len(self.strings)
-        names = b"any\0string\0datetime\0".ljust(24, b"\0")
-        classes = np.array([0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0], "<i4").tobytes()
-        saved = np.array([0, 0] + [v for i in range(n) for v in (1, 1, 1, i)], "<i4").tobytes()
-        date = [1, 0, 0, 0, 1, 1]  # an object of another class, saved elsewhere, stands before the strings
-        objects = np.array([[0] * 6, date, *([2, 0, 0, i + 1, 0, i + 2] for i in range(n))], "<i4").tobytes()
-        ends = np.cumsum([40 + len(names), len(classes), len(saved), len(objects), 8, 8])
-        head = np.array([3, 3, *ends, 0, 0], "<i4").tobytes()
-        tables = np.frombuffer(head + names + classes + saved + objects + bytes(16), np.uint8)
-        cells = [self.raw("#refs#/tables", tables[None], "uint8"), self.empty("#refs#/none", "canonical empty")]
-        cells += [self.raw(f"#refs#/text{i}", text.reshape(-1, 1), "uint64") for i, (_, text) in enumerate(self.strings)]
-        refs = np.array([c.ref for c in cells], dtype=h5py.ref_dtype).reshape(1, -1)
-        self.raw("#subsystem#/MCOS", refs, "FileWrapper__", MATLAB_object_decode=np.int32(3))
-
-
-@pytest.fixture
-def matfile(tmp_path) -> MatFile:
-    return MatFile(tmp_path / "K265_Cells.mat")
+from neuropile.readers import mat
 
 
 def column(recording, name):
@@ -135,6 +40,15 @@ class TestSpikes:
         matfile.cell("raw_spike_time_s", [[0.5]])
         matfile.put("meta/ap_meta/imSampRate", [rate])
         assert read(matfile.close()).trains.sample_rate is None
+
+    @pytest.mark.parametrize(("rate", "used"), [(3e-6, False), (999.0, False), (1000.0, True), (1e6, True), (1e300, False)])
+    def test_a_rate_no_spikes_are_sampled_at_is_noted_and_not_used(self, matfile, read, rate, used):
+        matfile.cell("raw_spike_time_s", [[0.5]])
+        matfile.put("meta/ap_meta/imSampRate", [rate])
+        recording = read(matfile.close())
+        assert recording.trains.sample_rate == (Fraction(str(rate)) if used else None)
+        noted = (f"the file's sample rate, {rate:g} Hz, is not one spikes are sampled at and was left out",)
+        assert recording.notes == (() if used else noted)
 
     def test_whole_samples_land_in_the_tick_of_integer_arithmetic(self, matfile, ingest, store):
         rate = Fraction("30000.554039")
@@ -228,6 +142,14 @@ class TestUnits:
         matfile.put("waveform/raw", np.zeros((3, 61, 12)))
         recording = read(matfile.close())
         assert "left out of the units, not one value each: waveform/raw (12, 61, 3)" in recording.notes
+
+    def test_waveforms_of_a_size_no_file_could_hold_are_left_out_and_noted(self, matfile, read):
+        matfile.cell("raw_spike_time_s", [[1.0], [2.0]])
+        matfile.struct("waveform")
+        matfile.file.create_dataset("waveform/mean_uV", shape=(10**9, 2), chunks=(2**20, 1), dtype="f8")
+        recording = read(matfile.close())
+        assert not recording.signals
+        assert "/waveform/mean_uV announces 16000000000 bytes but stores 0" in " ".join(recording.notes)
 
     def test_mean_waveforms_are_a_signal_over_the_units(self, matfile, read):
         matfile.cell("raw_spike_time_s", [[1.0], [2.0], [3.0]])
@@ -328,80 +250,6 @@ class TestFormat:
         outcome = ingest(path)
         assert outcome.status == "failed"
         assert "not a readable HDF5 file (truncated file" in outcome.error
-
-
-class TestStrings:
-    """The text of MATLAB string arrays, packed by MATLAB into 64-bit words."""
-
-    def test_a_literal_array_gives_its_text(self):
-        area = np.array([1, 2, 2, 1, 2, 3, 0x0074_0053_006E_0045, 0x72], np.uint64)  # ["En"; "Str"] in UTF-16: 'E n S t', 'r'
-        assert mcos._decode(area) == ["En", "Str"]
-
-    def test_missing_and_empty_strings_are_told_apart(self):
-        cell = np.array([1, 2, 4, 1, 1, MISSING, 0, 1, 0x0042_0041], np.uint64)
-        assert mcos._decode(cell) == ["A", None, "", "B"]
-
-    def test_no_strings_are_an_empty_list(self):
-        assert mcos._decode(np.array([1, 2, 0, 1], np.uint64)) == []
-
-    def test_non_ascii_text_is_read_as_utf_16(self):
-        assert mcos._decode(packed(["µm", "大脑皮层", "🐀", "naïve"])) == ["µm", "大脑皮层", "🐀", "naïve"]
-
-    @given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=12))
-    def test_whatever_is_packed_comes_back(self, texts):
-        assert mcos._decode(packed(texts)) == texts
-
-    def test_a_matrix_of_strings_comes_in_matlabs_column_order(self):
-        assert mcos._decode(packed(["a", "b", "c", "d", "e", "f"], dims=(3, 2))) == ["a", "b", "c", "d", "e", "f"]
-
-    @pytest.mark.parametrize(
-        ("cell", "why"),
-        [
-            (np.array([2, 2, 1, 1, 1, 65], np.uint64), "not a packed string"),
-            (np.array([1.0, 2, 1, 1, 1, 65]), "not a packed string"),
-            (np.array([1, 2, 3, 1, 1], np.uint64), "3 strings announced, 1 there"),
-            (np.array([1, 2, 2**40, 2**40, 1], np.uint64), "strings announced, 1 there"),
-            (np.array([1, 2, 1, 1, 9, 65], np.uint64), "text ends early"),
-            (np.array([1, 2, 1, 1, 2**63, 65], np.uint64), "text ends early"),
-            (np.array([1, 2**60, 1], np.uint64), "dimensions"),
-        ],
-    )
-    def test_a_packing_that_contradicts_itself_is_refused(self, cell, why):
-        with pytest.raises(ValueError, match=why):
-            mcos._decode(cell)
-
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            lambda m: m.file["cell_area"].write_direct(np.array([[OBJECT, 2, 1, 1, 40, 1]], np.uint32)),
-            lambda m: m.file["cell_area"].write_direct(np.array([[1, 2, 1, 1, 1, 1]], np.uint32)),
-            lambda m: m.file["#refs#/text0"].write_direct(np.zeros(m.file["#refs#/text0"].shape, np.uint64)),
-            lambda m: m.file["#refs#/tables"].write_direct(np.full(m.file["#refs#/tables"].shape, 255, np.uint8)),
-            lambda m: m.file["#refs#/tables"].write_direct(np.zeros(m.file["#refs#/tables"].shape, np.uint8)),
-            lambda m: m.file.__delitem__("#refs#/text0"),
-        ],
-        ids=["no such object", "no object", "no packing", "tables of ones", "tables of zeros", "no text"],
-    )
-    def test_a_damaged_object_store_is_one_clear_error(self, matfile, damage):
-        matfile.string("cell_area", ["M1", "S1"])
-        matfile._object_store()
-        matfile.strings = []
-        damage(matfile)
-        path = matfile.close()
-        with h5py.File(path) as f, pytest.raises(UnreadableFile, match="/cell_area is a MATLAB string whose text cannot be found"):
-            mcos.read_strings(f["cell_area"])
-
-    def test_a_block_of_negative_length_is_refused_not_walked_in_circles(self):
-        with pytest.raises(ValueError, match="a block of negative length"):
-            mcos._block(np.array([1, 0, 0, 0, -2, 0], np.int32), 10_000)
-
-    def test_each_of_many_strings_finds_its_own_text(self, matfile):
-        texts = {f"s{i}": [f"{i}", "x" * i] for i in range(7)}
-        for name, values in texts.items():
-            matfile.string(name, values)
-        path = matfile.close()
-        with h5py.File(path) as f:
-            assert {name: mcos.read_strings(f[name]) for name in texts} == texts
 
 
 def test_a_reader_prints_compares_and_hashes_as_a_value():

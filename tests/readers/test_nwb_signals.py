@@ -81,6 +81,15 @@ class TestSeries:
         signals = read(write(spiking)).signals
         assert {name: float(s.data[0]) for name, s in signals.items()} == {"running_speed": 7.0, "eye_speed": 3.0, "torque": 1.0}
 
+    @pytest.mark.parametrize(("name", "safe"), [("zarr.json", "zarr_json"), ("Zarr.JSON", "Zarr_JSON"), ("__x", "x"), (".hidden", "hidden")])
+    def test_a_name_zarr_keeps_for_itself_is_made_safe(self, spiking, write, ingest, store, name, safe):
+        path = write(spiking)
+        with h5py.File(path, "r+") as f:
+            for series in ("plain", name):
+                group = f.create_group(f"acquisition/{series}")
+                group["data"], group["timestamps"] = [1.0, 2.0], [0.0, 1.0]
+        assert sorted(store[ingest(path).session].signals) == sorted(["plain", safe])
+
     def test_no_series_is_lost_where_two_names_are_one_once_made_safe(self, spiking, write, read):
         for value, name in enumerate(("pupil size", "pupil_size")):
             spiking.add_acquisition(TimeSeries(name=name, data=np.full(3, value), unit="a", rate=1.0))

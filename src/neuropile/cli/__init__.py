@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from neuropile.cli.demo import demo
+from neuropile.cli.output import say
 from neuropile.cli.piles import pile, plot, publish
 from neuropile.cli.stores import index, info, ingest, units
 from neuropile.errors import NeuropileError
@@ -45,7 +46,7 @@ def main() -> None:
     try:
         app()
     except NeuropileError as e:
-        print(f"error: {e}", file=sys.stderr)
+        say(f"error: {' '.join(str(e).split())}")
         if "--json" in sys.argv:
             print(json.dumps({"error": str(e)}))
         sys.exit(1)
@@ -54,5 +55,5 @@ def main() -> None:
         sys.exit(1)
     except OSError as e:
         # What the file system refuses (a full disk, a read-only folder) is the user's to mend, not a fault in the code.
-        print(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", file=sys.stderr)
+        say(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}")
         sys.exit(1)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def draw(path: Path, out: Path, *, examples: int, every: bool, session: str | None, seed: int, progress: Progress) -> list[Path]:
     """The figures of `neuropile plot`, written; see its help."""
+    if seed < 0:
+        raise PileError(f"seed is {seed}; it must be 0 or more")
     if examples < 1:
         raise PileError(f"examples is {examples}; it must be at least 1")
     if (path / layout.STORE_FILE).is_file():

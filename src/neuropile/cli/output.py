@@ -26,7 +26,7 @@ def emit(result: Mapping[str, Any], as_json: bool) -> None:
 
 def say(text: str) -> None:
     """A message for people, on standard error."""
-    print(text, file=sys.stderr)
+    print("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text), file=sys.stderr)
 
 
 def progress() -> Progress:
@@ -41,6 +41,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str 
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     out = Table(title=title, box=SIMPLE, title_justify="left", pad_edge=False)
@@ -48,7 +49,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str 
         numeric = any(isinstance(r.get(c), int | float) for r in rows)
         out.add_column(c, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
-        out.add_row(*(cell(row.get(c)) for c in columns))
+        out.add_row(*(Text(cell(row.get(c))) for c in columns))
     console.print(out)
 
 
@@ -57,7 +58,7 @@ def cell(value: Any) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value).replace("[", "\\[")
+        return str(value)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -46,7 +46,7 @@ def ingest(
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]
     for row in failed:
-        say(f"error: {row['error']}")
+        say(f"error: {' '.join(str(row['error']).split())}")
     if not as_json:
         stored = [r for r in rows if r["status"] != "failed"]
         if stored:

@@ -15,11 +15,14 @@ from neuropile.errors import UnreadableFile
 
 #: What h5py, numpy and Arrow raise from the depths of a damaged file.
 _READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError)
-#: How many soft links may lead to one another before they are taken for a circle.
-_MAX_LINKS = 8
+#: How many soft links one look-up may follow before they are taken for a circle, and how many objects one walk may meet.
+_MAX_LINKS = 100
+_MAX_OBJECTS = 100_000
 #: A dataset of more bytes than this must have one stored byte for every so many: no built-in compression does better.
 _LARGE = 1 << 26
 _MAX_RATIO = 4096
+#: A table of more rows than this must lie in a file of as many bytes.
+_MANY_ROWS = 100_000
 
 
 def open_file(path: Path) -> h5py.File:
@@ -72,23 +75,24 @@ def kind(obj: Any) -> str:
 
 
 def member(group: h5py.Group, path: str) -> Any:
-    """What lies at a path below a group, or None: absent, dangling, or outside the file (links out are never followed).
+    """What lies at a path below a group, or None: absent, dangling or circling, or outside the file (links out are never followed).
 
     Raises
     ------
     UnreadableFile : something is there, and it is damaged
     """
-    return _walk(group, path, _MAX_LINKS)
+    return _walk(group, path, iter(range(_MAX_LINKS)))
 
 
-def _walk(group: h5py.Group, path: str, hops: int) -> Any:
+def _walk(group: h5py.Group, path: str, links: Iterator[int]) -> Any:
+    """See member; `links` is drawn from for each soft link followed, at whatever depth."""
     found: Any = group.file["/"] if path.startswith("/") else group
     for part in [p for p in path.split("/") if p not in ("", ".")]:
         link = _link(found, part)
         if link == h5py.h5l.TYPE_HARD:
             found = _open(found, part)
-        elif link == h5py.h5l.TYPE_SOFT and hops:
-            found = _walk(found, found.id.links.get_val(part.encode()).decode("utf-8", "replace"), hops - 1)
+        elif link == h5py.h5l.TYPE_SOFT and next(links, None) is not None:
+            found = _walk(found, found.id.links.get_val(part.encode()).decode("utf-8", "replace"), links)
         else:
             return None
     return found if is_inside(found) else None
@@ -128,6 +132,18 @@ def check_size(dataset: h5py.Dataset) -> None:
         raise UnreadableFile(f"{dataset.file.filename}: {dataset.name} announces {n_bytes} bytes but stores {stored}: the file is damaged; fetch it again")
 
 
+def check_rows(dataset: h5py.Dataset) -> None:
+    """Refuse a column that announces more rows than its whole file has bytes: a damaged header, or a trap.
+
+    Raises
+    ------
+    UnreadableFile : its length is not to be believed
+    """
+    n_rows, n_bytes = max(dataset.shape or (0,)), dataset.file.id.get_filesize()
+    if n_rows > _MANY_ROWS and n_rows > n_bytes:
+        raise UnreadableFile(f"{dataset.file.filename}: {dataset.name} announces {n_rows} rows in a file of {n_bytes} bytes: it is damaged; fetch it again")
+
+
 def values(dataset: h5py.Dataset) -> np.ndarray:
     """All values of a dataset, in one row, once its size is believed."""
     check_size(dataset)
@@ -140,6 +156,29 @@ def members(group: h5py.Group) -> Iterator[tuple[str, Any]]:
         found = member(group, name)
         if found is not None:
             yield name, found
+
+
+class Met:
+    """The objects a walk has met: hard links may lead to one many times, even from within itself."""
+
+    def __init__(self, *start: h5py.Group) -> None:
+        self._met: set[tuple[int, int]] = set()
+        for obj in start:
+            self.is_new(obj)
+
+    def is_new(self, obj: Any) -> bool:
+        """Whether an object is met for the first time.
+
+        Raises
+        ------
+        UnreadableFile : the walk has met more objects than any session has
+        """
+        info = h5py.h5o.get_info(obj.id)
+        before = len(self._met)
+        self._met.add((info.fileno, info.addr))
+        if len(self._met) > _MAX_OBJECTS:
+            raise UnreadableFile(f"{obj.file.filename}: more than {_MAX_OBJECTS} groups and datasets: this is no session")
+        return len(self._met) > before
 
 
 def links_out(group: h5py.Group) -> list[str]:

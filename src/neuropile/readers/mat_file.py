@@ -23,6 +23,7 @@ MM_VARIABLES = {"x_um": "anatom_loc_mm/AP", "y_um": "anatom_loc_mm/DV", "z_um": 
 SINGLE_UNIT_VARIABLES = ("is_single",)
 SUBJECT_VARIABLES = ("rat", "mouse", "animal", "subject", "monkey")
 SAMPLE_RATE_VARIABLES = ("meta/ap_meta/imSampRate",)
+SAMPLE_RATES_HZ = (1e3, 1e6)
 PROBE_VARIABLES = ("meta/ap_meta/imDatPrb_sn", "meta/ap_meta/imProbeSN")
 WAVEFORM_VARIABLES = ("waveform/mean_uV",)
 SPECIES_OF_SUBJECT = {"rat": "Rattus norvegicus", "mouse": "Mus musculus"}
@@ -37,18 +38,20 @@ def read(path: Path, spikes: str | None) -> Recording:
 
 
 def _read(file: h5py.File, path: Path, spikes: str | None) -> Recording:
-    variables = dict(_variables(file))
+    variables = dict(_variables(file, h5.Met(file["/"])))
     cells = variables[_spike_variable(path, variables, spikes)]
+    h5.check_rows(cells)
     refs = h5.values(cells)
     notes: list[str] = []
     columns = _unit_columns(variables, len(refs), cells.name, notes)
-    rate = _first_number(variables, SAMPLE_RATE_VARIABLES)
+    rate = _sample_rate(variables, notes)
+    waveforms = _waveforms(variables, len(refs), notes)
     return Recording(
         session_id=safe_name(path.stem),
         units=_units(columns, variables, len(refs)),
-        trains=Trains(len(refs), _Cells(file, cells.name, refs), sample_rate=None if rate is None else Fraction(str(rate))),
+        trains=Trains(len(refs), _Cells(file, cells.name, refs), sample_rate=rate),
         subject=_subject(columns, variables),
-        signals={safe_name(n.replace("/", "_")): s for n, s in _waveforms(variables, len(refs))},
+        signals={safe_name(n.replace("/", "_")): s for n, s in waveforms.items()},
         source=_texts(variables),
         notes=tuple(notes),
         holds=", ".join(variables),
@@ -56,15 +59,15 @@ def _read(file: h5py.File, path: Path, spikes: str | None) -> Recording:
     )
 
 
-def _variables(group: h5py.Group, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every variable of the file and every field of its structs, as `struct/field`."""
+def _variables(group: h5py.Group, met: h5.Met, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every variable of the file and every field of its structs, as `struct/field`; each object once, by its first name."""
     for name, child in h5.members(group):
-        if name.startswith("#"):
+        if name.startswith("#") or not met.is_new(child):
             continue
         if isinstance(child, h5py.Dataset) and child.shape is not None:
             yield prefix + name, child
         elif isinstance(child, h5py.Group) and depth < _MAX_DEPTH:
-            yield from _variables(child, f"{prefix}{name}/", depth + 1)
+            yield from _variables(child, met, f"{prefix}{name}/", depth + 1)
 
 
 def _class(obj: Any) -> str:
@@ -90,6 +93,7 @@ def _spike_variable(path: Path, variables: dict[str, h5py.Dataset], spikes: str 
 
 def _holds_numbers(cells: h5py.Dataset) -> bool:
     """Whether no cell is of another class than numbers."""
+    h5.check_rows(cells)
     return all(_class(h5.target(cells.file, r)) in _NUMBERS for r in h5.values(cells))
 
 
@@ -200,11 +204,27 @@ def _first_number(variables: dict[str, h5py.Dataset], names: tuple[str, ...]) ->
     return None
 
 
-def _waveforms(variables: dict[str, h5py.Dataset], n_units: int) -> Iterator[tuple[str, Signal]]:
+def _sample_rate(variables: dict[str, h5py.Dataset], notes: list[str]) -> Fraction | None:
+    """The rate the spikes were sampled at, where it is one that spikes can be sampled at."""
+    rate = _first_number(variables, SAMPLE_RATE_VARIABLES)
+    if rate is None or SAMPLE_RATES_HZ[0] <= rate <= SAMPLE_RATES_HZ[1]:
+        return None if rate is None else Fraction(str(rate))
+    notes.append(f"the file's sample rate, {rate:g} Hz, is not one spikes are sampled at and was left out")
+    return None
+
+
+def _waveforms(variables: dict[str, h5py.Dataset], n_units: int, notes: list[str]) -> dict[str, Signal]:
+    """The units' waveforms; those whose size is not believed are noted."""
+    found = {}
     for name in WAVEFORM_VARIABLES:
         data = variables.get(name)
-        if data is not None and data.ndim == 2 and data.shape[1] == n_units and data.dtype.kind == "f":
-            yield name, Signal(h5.values(data).reshape(data.shape).T, ("unit", "sample"), unit="uV")
+        if data is None or data.ndim != 2 or data.shape[1] != n_units or data.dtype.kind != "f":
+            continue
+        try:
+            found[name] = Signal(h5.values(data).reshape(data.shape).T, ("unit", "sample"), unit="uV")
+        except UnreadableFile as e:  # the spikes stand without them
+            notes.append(f"left out of the signals: {e}")
+    return found
 
 
 def _line(dataset: h5py.Dataset) -> str | None:

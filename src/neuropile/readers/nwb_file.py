@@ -126,7 +126,8 @@ def _elsewhere(file: h5py.File) -> list[str]:
     """What lies in other files: told, never followed."""
     groups = [file["/"], h5.member(file, "units"), h5.member(file, "processing")]
     groups += [m for _, m in h5.members(groups[2])] if isinstance(groups[2], h5py.Group) else []
-    return [f"{name} (in another file, not followed)" for g in groups if isinstance(g, h5py.Group) for name in h5.links_out(g)]
+    met = h5.Met()
+    return [f"{name} (in another file, not followed)" for g in groups if isinstance(g, h5py.Group) and met.is_new(g) for name in h5.links_out(g)]
 
 
 def _holdings(intervals: dict[str, pa.Table], signals: dict[str, Signal], others: list[str]) -> str:

@@ -28,9 +28,10 @@ def find(file: h5py.File) -> tuple[dict[str, Signal], list[str]]:
     """Behaviour series of acquisition, processing and stimulus by their shortest distinct name; what was left out, and why."""
     found: dict[str, Signal] = {}
     skipped: list[str] = []
+    met = h5.Met()
     for top in ("acquisition", "processing", "stimulus/presentation"):
         group = h5.member(file, top)
-        for series in _series(group, 0) if isinstance(group, h5py.Group) else ():
+        for series in _series(group, 0, met) if isinstance(group, h5py.Group) and met.is_new(group) else ():
             path = series.name.strip("/")
             try:
                 if h5.kind(series) in NOT_BEHAVIOUR:
@@ -41,16 +42,16 @@ def find(file: h5py.File) -> tuple[dict[str, Signal], list[str]]:
     return _short_names(found), skipped
 
 
-def _series(group: h5py.Group, depth: int) -> Iterator[h5py.Group]:
-    """Every group below that holds a series, containers opened."""
+def _series(group: h5py.Group, depth: int, met: h5.Met) -> Iterator[h5py.Group]:
+    """Every group below that holds a series, each once, containers opened."""
     for _, child in h5.members(group):
-        if not isinstance(child, h5py.Group) or "colnames" in child.attrs:
+        if not isinstance(child, h5py.Group) or "colnames" in child.attrs or not met.is_new(child):
             continue
         timed = h5.member(child, "timestamps") is not None or h5.member(child, "starting_time") is not None
         if h5.member(child, "data") is not None and (timed or h5.kind(child).endswith("Series")):
             yield child
         elif depth < _MAX_DEPTH:
-            yield from _series(child, depth + 1)
+            yield from _series(child, depth + 1, met)
 
 
 def _signal(series: h5py.Group) -> Signal:
@@ -120,9 +121,15 @@ def _short_names(found: dict[str, Signal]) -> dict[str, Signal]:
             tail = "/".join(parts[-n:])
             if sum(p == tail or p.endswith("/" + tail) for p in found) == 1:
                 break
-        name = safe_name(tail.replace("/", "_"))
+        name = _group_name(tail)
         out[next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(found) + 2))) if n not in out)] = signal
     return out
+
+
+def _group_name(path: str) -> str:
+    """A path as the name of a Zarr group; `zarr.json` is where Zarr keeps a group's own attributes."""
+    name = safe_name(path.replace("/", "_"))
+    return name.replace(".", "_") if name.lower() == "zarr.json" else name
 
 
 def voltage_spans(file: h5py.File) -> Spans | None:

@@ -35,11 +35,12 @@ def find(file: h5py.File) -> tuple[list[h5py.Group], list[str]]:
 
 
 def processing_groups(file: h5py.File) -> Iterator[h5py.Group]:
-    """The groups directly inside a processing module, by name."""
+    """The groups directly inside a processing module, by name, each once."""
     processing = h5.member(file, "processing")
+    modules, groups = h5.Met(), h5.Met()
     for _, module in h5.members(processing) if isinstance(processing, h5py.Group) else ():
-        if isinstance(module, h5py.Group):
-            yield from (group for _, group in h5.members(module) if isinstance(group, h5py.Group))
+        if isinstance(module, h5py.Group) and modules.is_new(module):
+            yield from (group for _, group in h5.members(module) if isinstance(group, h5py.Group) and groups.is_new(group))
 
 
 class Units:
@@ -59,6 +60,8 @@ class Units:
     def _count(self) -> int:
         index = h5.member(self.group, "spike_times_index")
         n_rows = tables.length(self.group)
+        if n_rows is None and index is not None:
+            h5.check_rows(index)
         return n_rows if n_rows is not None else 1 if index is None else int(index.shape[0])
 
     def _ends(self) -> np.ndarray:
@@ -90,6 +93,8 @@ class Units:
         dataset = h5.member(self.group, "obs_intervals")
         if not isinstance(dataset, h5py.Dataset) or not dataset.shape or not dataset.shape[0]:
             return None
+        if dataset.ndim != 2 or dataset.shape[1] != 2:
+            raise UnreadableFile(f"{self.group.file.filename}: {dataset.name} has shape {dataset.shape}: sought a start and a stop a row")
         values = h5.values(dataset).astype(np.float64).reshape(-1, 2)
         ends = tables.ends(self.group, "obs_intervals", self.n_units, len(values))
         unit = np.repeat(np.arange(self.n_units, dtype=np.int32), np.diff(ends, prepend=0))
@@ -100,12 +105,18 @@ class Units:
         return Spans(unit[keep], values[keep, 0], values[keep, 1]) if keep.any() else None
 
     def waveforms(self) -> dict[str, Signal]:
-        """The waveforms' means and deviations, where they form one array over the units."""
+        """The waveforms' means and deviations, where they form one array over the units whose size is believed."""
         found = {}
         for name in ("waveform_mean", "waveform_sd"):
             data = h5.member(self.group, name)
             whole = isinstance(data, h5py.Dataset) and h5.member(self.group, f"{name}_index") is None and data.ndim in (2, 3)
-            if whole and data.shape[0] == self.n_units and data.dtype.kind == "f":
+            if not whole or data.shape[0] != self.n_units or data.dtype.kind != "f":
+                continue
+            try:
+                h5.check_size(data)
+            except UnreadableFile as e:  # the spikes stand without them
+                self.notes.append(f"left out of the signals: {e}")
+            else:
                 found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=h5.text(data.attrs.get("unit", "")))
         return found
 
@@ -158,12 +169,12 @@ class _Electrodes:
     def __init__(self, file: h5py.File, units: h5py.Group, source: pa.Table, n_units: int) -> None:
         self.table: h5py.Group | None = h5.member(file, _ELECTRODES)
         self.rows: list[np.ndarray] = [np.empty(0, np.int64)] * n_units
-        ids = h5.member(self.table, "id") if isinstance(self.table, h5py.Group) else None
-        self.present = False
-        if isinstance(ids, h5py.Dataset) and ids.shape and ids.shape[0]:
-            self.present = True
-            rows = _rows_by_id(source, h5.values(ids).tolist()) or _rows_by_number(units, n_units) or self.rows
-            self.rows = [r[(r >= 0) & (r < ids.shape[0])] for r in rows]
+        n_rows = tables.length(self.table) if isinstance(self.table, h5py.Group) else None
+        self.present = bool(n_rows)
+        if n_rows:
+            ids = h5.values(h5.member(self.table, "id")).tolist()
+            rows = _rows_by_id(source, ids) or _rows_by_number(units, n_units) or self.rows
+            self.rows = [r[(r >= 0) & (r < n_rows)] for r in rows]
 
     def _column(self, name: str) -> list[Any] | None:
         dataset = h5.member(self.table, name) if self.present and self.table is not None else None

@@ -34,6 +34,8 @@ def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Tabl
         if name in skip or not isinstance(dataset, h5py.Dataset) or not dataset.shape:
             continue
         values = None
+        if n_rows is None:
+            h5.check_rows(dataset)
         if h5.member(group, f"{name}_index_index") is not None:
             pass  # a list of lists
         elif h5.member(group, f"{name}_index") is not None:
@@ -51,9 +53,12 @@ def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Tabl
 
 
 def length(group: h5py.Group) -> int | None:
-    """How many rows a DynamicTable has by its `id`; None without one."""
+    """How many rows a DynamicTable has by its `id`, once that is believed; None without one."""
     ids = h5.member(group, "id")
-    return int(ids.shape[0]) if isinstance(ids, h5py.Dataset) and ids.shape else None
+    if not isinstance(ids, h5py.Dataset) or not ids.shape:
+        return None
+    h5.check_rows(ids)
+    return int(ids.shape[0])
 
 
 def column_names(group: h5py.Group) -> list[str]:
@@ -76,12 +81,15 @@ def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.
 
     Raises
     ------
-    UnreadableFile : there is no index, or it has another length than the table, runs backwards or past the values
+    UnreadableFile : there is no index, or it holds no integers, has another length than the table, runs backwards or past the values
     """
     where = f"{group.file.filename}: {group.name}/{name}_index"
     dataset = h5.member(group, f"{name}_index")
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise UnreadableFile(f"{where} is missing: nothing says which values of {name} are whose")
+    if dataset.size and dataset.dtype.kind not in "iu":
+        raise UnreadableFile(f"{where} holds {dataset.dtype}: its offsets must be integers")
+    h5.check_rows(dataset)
     index = h5.values(dataset).astype(np.int64)
     if n_rows is not None and len(index) != n_rows:
         raise UnreadableFile(f"{where} has {len(index)} entries for {n_rows} rows")

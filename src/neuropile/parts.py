@@ -1,0 +1,77 @@
+"""The interval tables and the signals of a stored session: names now, values when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuropile.errors import NotThere, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+class Intervals(Mapping[str, Any]):
+    """Interval tables by name, as pandas; each is read once.
+
+    key : the session's, for messages; read : gives a table by its name
+    """
+
+    def __init__(self, key: str, names: Sequence[str], read: Callable[[str], pd.DataFrame]) -> None:
+        self._key, self._names, self._read = key, tuple(names), read
+        self._known: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._names:
+            raise NotThere(f"{self._key}: no intervals {name!r}; there are {', '.join(self._names)}")
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<Intervals of {self._key}: {', '.join(self)}>"
+
+
+class Signals(Mapping[str, Any]):
+    """Signals by name, as lazy xarray.DataArrays with their times.
+
+    key : the session's, for messages; path : the Zarr group that holds one group a signal
+    """
+
+    def __init__(self, key: str, names: Sequence[str], path: Path) -> None:
+        self._key, self._names, self._path = key, tuple(names), path
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        import xarray as xr
+
+        if name not in self._names:
+            raise NotThere(f"{self._key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
+        try:
+            data = xr.open_zarr(self._path, group=name, consolidated=False, zarr_format=3, chunks=None)
+        except (OSError, ValueError, KeyError) as e:
+            raise StoreError(f"{self._path / name} cannot be read ({e}); restore it from a copy or build the session again") from None
+        array = data["data"].assign_attrs(data.attrs).rename(name)
+        if "time" in data.variables:
+            return array.assign_coords(time=data["time"])
+        if "start_s" in data.attrs:
+            return array.assign_coords(time=data.attrs["start_s"] + np.arange(array.sizes["time"]) / data.attrs["rate_hz"])
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<Signals of {self._key}: {', '.join(self) or 'none'}>"
