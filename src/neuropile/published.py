@@ -52,6 +52,8 @@ DENSE_SCHEMA = pa.schema(
         *(pa.field(n, pa.string()) for n in ("subject_id", "session_id", "segment_id", "source_dataset")),
     ]
 )
+#: Columns that are read together: what labels a row's counts.
+_LABELS = ("unit_ids", "regions", "observed", "order")
 #: What a dense folder keeps beside its rows: everything of the sparse rows but the events.
 SEGMENTS_SCHEMA = pa.schema([*FACTS, *_LISTS, pa.field("split", pa.string())])
 
@@ -229,7 +231,7 @@ class PublishedRows:
 
     def _row(self, row: int, column: str) -> pa.Scalar:
         file, group, place = self._places[row]
-        return self._group(file, group, (column,)).column(0)[place]
+        return self._group(file, group, _LABELS if column in _LABELS else (column,)).column(column)[place]
 
     def _order(self, row: int) -> np.ndarray:
         """Where each of the pile's units is stored: a permutation, checked."""
