@@ -171,10 +171,12 @@ class Session:
             low = int(binning.tick_of(start, self.ticks_per_s))
         if stop is not None:
             high = -int(binning.tick_of(-stop, self.ticks_per_s))  # outwards: a tick that stop lies in is touched
-        if start is not None and stop is not None and high < low:
-            raise BinWidthError(f"{self.key}: start {start} s is after stop {stop} s")
+        if start is not None and stop is not None and stop <= start:
+            if stop < start:
+                raise BinWidthError(f"{self.key}: start {start} s is after stop {stop} s")
+            high = low  # no time at all touches no bin
         first = low // per_bin
-        return Grid(per_bin, first, max(-(-high // per_bin) - first, 0))
+        return Grid(per_bin, first, max(-(-high // per_bin) - first, 0) if high > low else 0)
 
     def counts(
         self,

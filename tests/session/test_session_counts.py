@@ -69,13 +69,14 @@ def plain_masks(made, units, starts) -> np.ndarray:
 def test_counts_of_a_window_are_the_bins_it_touches(made, start, stop, width, units):
     start, stop = made.start_s + start, made.start_s + stop
     per_bin = round(width * 100_000)
-    first, end = floor(start * 100_000 + 1e-3) // per_bin, -(-floor(stop * 100_000 + 1e-3) // per_bin)
-    if floor(stop * 100_000 + 1e-3) < floor(start * 100_000 + 1e-3):
+    low, high = floor(start * 100_000 + 1e-3), -floor(-stop * 100_000 + 1e-3)  # outwards: a tick that stop lies in is touched
+    first, end = low // per_bin, -(-high // per_bin)
+    if stop < start:
         with pytest.raises(BinWidthError, match="is after stop"):
             made.ses.counts(width, start, stop, units=units)
         return
     counts = made.ses.counts(width, start, stop, units=units)
-    n_bins = max(end - first, 0)
+    n_bins = end - first if high > low and stop > start else 0
     assert counts.shape == (len(units), n_bins)
     assert counts.bin.values.tolist() == list(range(first, first + n_bins))
     assert np.array_equal(counts.values, plain_counts([made.ticks[u] for u in units], per_bin, first, n_bins).reshape(len(units), n_bins))
