@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: Quantities whose values are events on a clock. The others (rates, envelope, calcium, lfp) are signals.
 EVENT_QUANTITIES = ("spikes", "threshold_crossings", "counts")
-QUANTITIES = (*EVENT_QUANTITIES, "rates", "envelope", "calcium", "lfp")
 
 DEFAULT_TICKS_PER_S = 100_000
 ALL_UNITS = -1
