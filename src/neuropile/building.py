@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuropile import layout
 from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
-from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file
+from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
 from neuropile.progress import QUIET, Progress
 from neuropile.types import Asset, Reader, Recording
 from neuropile.writing import Provenance, index_rows, write_session
@@ -36,7 +36,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source file: status "stored", "present" (stored before) or "failed", with the error."""
+    """What became of one source: status "stored", "present" (stored before) or "failed", with the error."""
 
     path: Path
     session: str
@@ -57,7 +57,7 @@ def ingest(
     terms: Terms = Terms(),
     progress: Progress = QUIET,
 ) -> list[Outcome]:
-    """Store one session a file; a file that fails is recorded and the rest go on.
+    """Store one session a source (a file, or a folder that is one session); one that fails is recorded and the rest go on.
 
     Parameters
     ----------
@@ -72,14 +72,7 @@ def ingest(
     done: dict[str, Path] = {}
     outcomes = []
     for path in progress.track(files, len(files), "ingesting"):
-        key = f"{dataset}/{safe_name(path.stem)}"
-        if key in done:
-            error = f"{path}: would be session {key}, as {done[key]} is in the same call; rename one or give it another --dataset"
-            outcomes.append(Outcome(path, key, "failed", error=error))
-        else:
-            outcomes.append(_ingest_file(path, store, reader_of, dataset, replace, terms))
-            if outcomes[-1].status != "failed":
-                done[key] = path
+        outcomes.append(_ingest_source(path, store, reader_of, dataset, replace, terms, done))
     return outcomes
 
 
@@ -114,12 +107,17 @@ def _check_dataset(dataset: str) -> None:
         raise StoreError(f"a dataset cannot be called {dataset!r}: the store keeps a file or folder of its own there")
 
 
-def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms) -> Outcome:
+def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms, done: dict[str, Path]) -> Outcome:
+    """One source; `done` holds those of the same call by session, and takes this one in if all goes well."""
     key = f"{dataset}/{safe_name(path.stem)}"
     try:
         reader = reader_of(path)
-        asset = Asset(path.name, path.stat().st_size, sha256_file(path))
-        return _store_file(path, key, store, reader, asset, replace, terms)
+        key = f"{dataset}/{safe_name(reader.session_name(path))}"
+        if key in done:
+            raise SessionExists(f"{path}: would be session {key}, as {done[key]} is in the same call; rename one or give it another --dataset")
+        outcome = _store_source(path, key, store, reader, replace, terms)
+        done[key] = path
+        return outcome
     except SessionExists as e:
         return Outcome(path, key, "failed", error=str(e))
     except NeuropileError as e:
@@ -133,13 +131,24 @@ def _ingest_file(path: Path, store: Store, reader_of: Callable[[Path], Reader], 
     return Outcome(path, key, "failed", error=error)
 
 
-def _store_file(path: Path, key: str, store: Store, reader: Reader, asset: Asset, replace: bool, terms: Terms) -> Outcome:
+def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
+    """The files of a source with their digests: one for a file, one a file for a folder whose reader names them, else one for all."""
+    if path.is_file():
+        return (Asset(path.name, path.stat().st_size, sha256_file(path)),)
+    files = reader.files(path)
+    if files is None:
+        return (Asset(path.name, *sha256_tree(path)),)
+    return tuple(Asset(f.relative_to(path).as_posix(), f.stat().st_size, sha256_file(f)) for f in files)
+
+
+def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, terms: Terms) -> Outcome:
     dataset, _, session_id = key.partition("/")
-    provenance = Provenance(dataset, (asset,), repr(reader), terms.license, terms.citation)
+    assets = _assets(path, reader)
+    provenance = Provenance(dataset, assets, repr(reader), terms.license, terms.citation)
     final = store.root / dataset / session_id
     if (final / layout.SESSION_FILE).is_file():
         marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")
-        same = marker["sources"] == [vars(asset)] and marker["reader"] == repr(reader)
+        same = marker["sources"] == [vars(a) for a in assets] and marker["reader"] == repr(reader)
         if same and not replace:
             if not store.lists(marker):  # a build was killed between the marker and the index
                 store.add(*index_rows(marker, final))

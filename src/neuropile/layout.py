@@ -57,7 +57,8 @@ UNIT_SCHEMA = pa.schema(
     ]
 )
 
-_SOURCE_FILE = pa.struct([pa.field("path", pa.string()), pa.field("bytes", pa.int64()), pa.field("sha256", pa.string())])
+_TEXTS_OF_SOURCE = ("sha256", "url", "version")
+_SOURCE_FILE = pa.struct([pa.field("path", pa.string()), pa.field("bytes", pa.int64()), *(pa.field(n, pa.string()) for n in _TEXTS_OF_SOURCE)])
 
 SESSION_SCHEMA = pa.schema(
     [

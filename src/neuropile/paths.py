@@ -30,6 +30,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def sha256_tree(folder: Path) -> tuple[int, str]:
+    """The bytes of all files below a folder, and one SHA-256 over their sorted names and digests."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name}\0{sha256_file(folder / name)}\n".encode())
+    return sum((folder / n).stat().st_size for n in names), digest.hexdigest()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,11 +23,18 @@ ALL_UNITS = -1
 
 @dataclass(frozen=True)
 class Asset:
-    """One file a session was read from: its name inside the source (never an absolute path), size and digest."""
+    """One file a session was read from.
+
+    path : its name inside the source, never an absolute path
+    bytes, sha256 : None where only parts of a remote file were read, so that nobody knows
+    url, version : where it came from, and which version of it (an archive's asset id, a server's ETag), where known
+    """
 
     path: str
-    bytes: int
-    sha256: str
+    bytes: int | None
+    sha256: str | None
+    url: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,5 +176,20 @@ class Recording:
         self.close()
 
 
-#: A reader is a value that is called with a path: it prints, compares and hashes.
-Reader = Callable[[Any], Recording]
+class Reader:
+    """What turns a source, a file or a folder that is one session, into a Recording.
+
+    Each is a frozen dataclass: it prints, compares and hashes, and its text is kept in the session it made.
+    """
+
+    def __call__(self, path: Any) -> Recording:
+        """Open a source and return its recording, spike trains and signals still unread."""
+        raise NotImplementedError
+
+    def session_name(self, path: Any) -> str:
+        """What the session of a source is called, before it is made safe for a file name: its own name without suffix."""
+        return str(path.stem)
+
+    def files(self, path: Any) -> Sequence[Any] | None:
+        """The files of a folder that are read, in a fixed order; None means every one."""
+        return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from neuropile import testing
 from neuropile.errors import UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.types import Recording
+from neuropile.types import Reader, Recording
 from neuropile.writing import Provenance
 
 PROVENANCE = Provenance("d", (), "testing")
@@ -16,7 +16,7 @@ SECRET = "a reader that raises what no one foresaw"
 
 
 @dataclass(frozen=True)
-class Seeds:
+class Seeds(Reader):
     """Reads a recording from the arguments of `testing.recording` that a JSON file holds."""
 
     def __call__(self, path: Path) -> Recording:

@@ -100,14 +100,14 @@ class TestNotTheFormat:
         for name in ("b.nwb", "a.MAT", "deep/c.h5", "notes.txt"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(b"x")
-        assert [p.name for p in readers.find_files(tmp_path)] == ["a.MAT", "b.nwb", "c.h5"]
-        assert readers.find_files(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+        assert [p.name for p in readers.find_sources(tmp_path)] == ["a.MAT", "b.nwb", "c.h5"]
+        assert readers.find_sources(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
 
     def test_a_folder_without_such_files_says_so(self, tmp_path):
         with pytest.raises(UnreadableFile, match=r"a folder without a file ending in \.nwb, \.mat, \.h5, \.hdf5"):
-            readers.find_files(tmp_path)
+            readers.find_sources(tmp_path)
         with pytest.raises(UnreadableFile, match="no such file or folder"):
-            readers.find_files(tmp_path / "nowhere")
+            readers.find_sources(tmp_path / "nowhere")
 
 
 class TestTruncated:

@@ -36,7 +36,7 @@ def ingest(
     missing: list[dict[str, object]] = []
     for path in paths:
         try:
-            files += readers.find_files(path)
+            files += readers.find_sources(path)
         except UnreadableFile as e:
             missing.append({"path": str(path), "session": None, "status": "failed", "error": str(e)})
     outcomes = []

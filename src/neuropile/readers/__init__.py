@@ -43,7 +43,7 @@ def find(path: Path) -> Reader:
     raise UnreadableFile(f"{path}: begins with {head[:16]!r}, which is no format known here; this version reads {_KNOWN}")
 
 
-def find_files(path: Path) -> list[Path]:
+def find_sources(path: Path) -> list[Path]:
     """A file itself, or the files in a folder whose name says a reader may take them, in sorted order.
 
     Raises

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from neuropile.types import Recording
+from neuropile.types import Reader, Recording
 
 
 @dataclass(frozen=True)
-class MatCells:
+class MatCells(Reader):
     """The reader of spike cells in MATLAB 7.3 files.
 
     spikes : name of the cell array of spike times in seconds; None takes the only one whose name speaks of spikes

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from neuropile.types import Recording
+from neuropile.types import Reader, Recording
 
 
 @dataclass(frozen=True)
-class NwbUnits:
+class NwbUnits(Reader):
     """The reader of spikes in NWB files.
 
     region, quality : the unit columns to take them from, where the usual names would find another
