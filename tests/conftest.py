@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -54,3 +56,12 @@ def real_data() -> Path:
     if not REAL_DATA:
         pytest.skip("NEUROPILE_REAL_DATA is not set")
     return Path(REAL_DATA)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, Any]]:
+    """An S3 server on loopback with the bucket `neuropile`: what `UPath("s3://neuropile/...", **s3)` needs."""
+    from servers import s3_serving
+
+    with s3_serving("neuropile") as options:
+        yield options

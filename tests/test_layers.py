@@ -11,11 +11,13 @@ ROOT = Path(neuropile.__file__).parent
 
 ROWS = [
     {"errors"},
-    {"types", "paths", "progress", "splits", "card"},
+    {"types", "paths", "progress", "splits", "card", "remote"},
+    {"parquet", "listed"},
     {"kernels", "spans", "layout", "events", "parts"},
     {"binning", "readers"},
     {"counting"},
     {"session", "writing"},
+    {"index", "exporting"},
     {"store"},
     {"building", "published", "segment"},
     {"pile"},
@@ -29,8 +31,8 @@ ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 #: The two towers meet only at the store: what reads sources is not needed to use a store.
 MAKING = {"readers", "building"}
 USING = {"published", "segment", "pile", "piling", "hub", "plotting"}
-#: Methods of a pile that hand it on; the only imports upwards, inside a function.
-UPWARD = {("pile", "hub")}
+#: Methods that hand a pile or a session on; the only imports upwards, inside a function.
+UPWARD = {("pile", "hub"), ("session", "exporting")}
 
 
 def modules() -> dict[str, Path]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from neuropile import Store, make_pile, open_pile, testing
+from neuropile import Store, make_pile, open_pile, parquet, testing
 from neuropile.errors import CountOverflow, PileError
 from neuropile.pile import SEGMENT_SCHEMA
 
@@ -122,8 +122,6 @@ def test_what_is_no_pile_says_so(tmp_path: Path) -> None:
 def test_a_pile_of_a_newer_format_asks_for_an_upgrade(store: Store, tmp_path: Path) -> None:
     make_pile(store).save(tmp_path / "p.parquet")
     table = pq.read_table(tmp_path / "p.parquet")
-    with pq.ParquetWriter(tmp_path / "p.parquet", table.schema) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({"neuropile": '{"format": "neuropile pile", "version": 2}'})
+    parquet.write(table, tmp_path / "p.parquet", metadata={"neuropile": '{"format": "neuropile pile", "version": 2}'})
     with pytest.raises(PileError, match="format 2; this neuropile reads format 1: upgrade"):
         open_pile(tmp_path / "p.parquet")

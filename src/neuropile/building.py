@@ -95,7 +95,7 @@ def add_recording(store: Store, recording: Recording, provenance: Provenance, *,
         built.mkdir()
         write_session(recording, built, provenance)
         _move_into_place(built, final, folder / "old", replace)
-    marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")  # another builder's, if it was faster
+    marker = layout.read_session_marker(final)  # another builder's, if it was faster
     store.add(*index_rows(marker, final))
     return marker
 
@@ -146,17 +146,15 @@ def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: b
     assets = _assets(path, reader)
     provenance = Provenance(dataset, assets, repr(reader), terms.license, terms.citation)
     final = store.root / dataset / session_id
-    if (final / layout.SESSION_FILE).is_file():
-        marker = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")
-        same = marker["sources"] == [vars(a) for a in assets] and marker["reader"] == repr(reader)
-        if same and not replace:
-            if not store.lists(marker):  # a build was killed between the marker and the index
-                store.add(*index_rows(marker, final))
-            return Outcome(path, key, "present", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
-        if not replace:
+    if (final / layout.SESSION_FILE).is_file() and not replace:
+        marker = layout.read_session_marker(final)
+        if marker["sources"] != [vars(a) for a in assets] or marker["reader"] != repr(reader):
             raise SessionExists(
                 f"{path}: session {key} is stored already from other bytes or by another reader; --replace builds it again, --dataset keeps both"
             )
+        if not store.lists(marker):  # a build was killed between the marker and the index
+            store.add(*index_rows(marker, final))
+        return Outcome(path, key, "present", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
     with reader(path) as recording:
         if recording.session_id != session_id:
             raise UnreadableFile(f"{path}: its reader calls the session {recording.session_id!r}, its name says {session_id!r}")
@@ -175,7 +173,7 @@ def _move_into_place(built: Path, final: Path, old: Path, replace: bool) -> None
     except OSError as e:
         if not (final / layout.SESSION_FILE).is_file():
             raise StoreError(f"{final} cannot be written ({e.strerror})") from None
-        stands = layout.read_marker(final / layout.SESSION_FILE, "neuropile session")
-        mine = layout.read_marker(built / layout.SESSION_FILE, "neuropile session")
+        stands = layout.read_session_marker(final)
+        mine = layout.read_session_marker(built)
         if stands["content_digest"] != mine["content_digest"]:
             raise SessionExists(f"session {final.parent.name}/{final.name} is stored already with other content; --replace builds it again") from None

@@ -84,9 +84,8 @@ class Counter:
             raise BinWidthError(f"counts of {len(rows)} units and {grid.n_bins} bins do not fit an array of shape {counts.shape}")
         row_of_unit = np.full(self.n_units, -1, np.int64)
         row_of_unit[rows] = np.arange(len(rows))
-        bounds = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
         full = None
-        for unit, tick in self.spikes.batches(bounds, grid.ticks):
+        for unit, tick in self.spikes.batches(rows, grid.ticks):
             full = binning.scatter(unit, tick, row_of_unit, grid.ticks[0], grid.ticks_per_bin, counts) or full
         return full
 
@@ -97,9 +96,8 @@ class Counter:
         return binning.overflow(self.name_of(int(rows[row])), int(wide.max()), k, k * grid.ticks_per_bin / self.ticks_per_s, kind)
 
     def trains(self, rows: np.ndarray, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(unit + 1,) offsets and (event,) sorted ticks by unit, of the units between the least and largest of `rows`."""
-        bounds = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
-        unit, tick = self.spikes.read(bounds, ticks)
+        """(unit + 1,) offsets over all units and the (event,) sorted ticks of those in `rows`."""
+        unit, tick = self.spikes.read(rows, ticks)
         return kernels.group_by_unit(unit, tick, self.n_units)
 
     def count_around(self, rows: np.ndarray, moments: np.ndarray, grid: Grid) -> np.ndarray:

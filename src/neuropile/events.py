@@ -1,34 +1,45 @@
-"""The spikes of one stored session: which row groups hold a unit or a window, and only those read."""
+"""The spikes of one stored session: which row groups hold some units or a window, and only those read, here or far away."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from neuropile import parquet, remote
 from neuropile.errors import StoreError
 
 #: How many spikes are decoded at a time when a whole session is counted: bounds memory, not the result.
 SPIKES_PER_BATCH = 8_000_000
+#: Of a remote file this much is kept in memory once it is fetched, so that it is not fetched again.
+KEPT_BYTES = 256 << 20
 
 
 class SpikeFile:
-    """A `spikes.parquet`, opened by its footer; nothing is held but row-group bounds."""
+    """A `spikes.parquet`, opened by its footer.
 
-    def __init__(self, path: Path) -> None:
+    path : local or remote
+    facts : its `bytes` and `footer_bytes`, which a remote file needs
+    """
+
+    def __init__(self, path: Any, facts: Mapping[str, int] | None = None) -> None:
         self.path = path
+        self._facts = dict(facts or {})
 
     @cached_property
-    def _file(self) -> pq.ParquetFile:
+    def _file(self) -> _LocalGroups | _RemoteGroups:
         try:
-            file = pq.ParquetFile(self.path, memory_map=True)
-            if file.schema_arrow.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in file.schema_arrow.types):
-                raise pa.ArrowInvalid(f"its columns are {', '.join(file.schema_arrow.names)}, not whole numbers unit, tick")
-        except (OSError, pa.ArrowException) as e:
+            file = _RemoteGroups(self.path, self._facts) if remote.is_remote(self.path) else _LocalGroups(self.path)
+            schema = file.metadata.schema.to_arrow_schema()
+            if schema.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in schema.types):
+                raise pa.ArrowInvalid(f"its columns are {', '.join(schema.names)}, not whole numbers unit, tick")
+        except parquet.ERRORS as e:
             raise StoreError(f"{self.path} cannot be read ({e}); restore it from a copy or build the session again") from None
         return file
 
@@ -45,15 +56,16 @@ class SpikeFile:
             rows.append((unit.min, unit.max, tick.min, tick.max, group.num_rows))
         return np.array(rows, np.int64).reshape(-1, 5)
 
-    def batches(self, units: tuple[int, int] | None = None, ticks: tuple[int, int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, units: np.ndarray | None = None, ticks: tuple[int, int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The (unit, tick) rows of the row groups that may hold what is asked, some millions at a time.
 
-        units, ticks : half-open ranges; rows outside them may come along
+        units : rows of the units table; ticks : a half-open range. Other rows may come along
         """
         g = self._groups
         keep = np.ones(len(g), bool)
         if units is not None:
-            keep &= (g[:, 1] >= units[0]) & (g[:, 0] < units[1])
+            asked = np.sort(units)
+            keep &= np.searchsorted(asked, g[:, 0]) < np.searchsorted(asked, g[:, 1], side="right")
         if ticks is not None:
             keep &= (g[:, 3] >= ticks[0]) & (g[:, 2] < ticks[1])
         wanted = np.flatnonzero(keep)
@@ -63,19 +75,70 @@ class SpikeFile:
 
     def _read(self, groups: list[int]) -> tuple[np.ndarray, np.ndarray]:
         try:
-            table = self._file.read_row_groups(groups, use_threads=False)
-        except (OSError, pa.ArrowException) as e:
+            table = self._file.read(groups)
+        except parquet.ERRORS as e:
             raise StoreError(f"{self.path} is damaged ({e}); restore it from a copy or build the session again") from None
         return table.column(0).to_numpy(), table.column(1).to_numpy()
 
-    def read(self, units: tuple[int, int] | None = None, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """As `batches`, in one piece and with rows outside the ranges left out."""
+    def read(self, units: np.ndarray | None = None, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """As `batches`, in one piece and without the rows that were not asked for."""
         found = list(self.batches(units, ticks))
         unit = np.concatenate([u for u, _ in found]) if found else np.empty(0, np.int32)
         tick = np.concatenate([t for _, t in found]) if found else np.empty(0, np.int32)
         keep = np.ones(len(unit), bool)
         if units is not None:
-            keep &= (unit >= units[0]) & (unit < units[1])
+            keep &= np.isin(unit, units)
         if ticks is not None:
             keep &= (tick >= ticks[0]) & (tick < ticks[1])
         return (unit, tick) if keep.all() else (unit[keep], tick[keep])
+
+
+class _LocalGroups:
+    """Row groups of a local file, mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = parquet.opened(path)
+        self.metadata = self._file.metadata
+
+    def read(self, groups: list[int]) -> pa.Table:
+        return self._file.read_row_groups(groups, use_threads=False)
+
+
+class _RemoteGroups:
+    """Row groups of a remote file: fetched by ranges when they are first asked for, then kept."""
+
+    def __init__(self, path: Any, facts: Mapping[str, int]) -> None:
+        self._path, self._size = path, facts["bytes"]
+        (tail,) = remote.read_ranges(path, [(self._size - facts["footer_bytes"], self._size)])
+        parquet.tail_length(tail, self._size)
+        self.metadata = parquet.footer(tail, path)
+        self._forget()
+
+    def _forget(self) -> None:
+        # pages of an anonymous map that are not written to take no memory
+        self._bytes = mmap.mmap(-1, self._size)
+        self._kept: set[int] = set()
+        self._n_kept = 0
+
+    def read(self, groups: list[int]) -> pa.Table:
+        missing = [g for g in groups if g not in self._kept]
+        if missing:
+            ranges = [self._range(g) for g in missing]
+            if self._n_kept and self._n_kept + sum(b - a for a, b in ranges) > KEPT_BYTES:
+                self._forget()
+                return self.read(groups)
+            for (start, stop), data in zip(ranges, remote.read_ranges(self._path, ranges), strict=True):
+                self._bytes[start:stop] = data
+                self._n_kept += stop - start
+            self._kept.update(missing)
+        file = pq.ParquetFile(pa.BufferReader(self._bytes), metadata=self.metadata, pre_buffer=False, page_checksum_verification=True)
+        return file.read_row_groups(groups, use_threads=False)
+
+    def _range(self, group: int) -> tuple[int, int]:
+        """The first byte of a row group and the one after its last, checked."""
+        columns = [self.metadata.row_group(group).column(i) for i in range(2)]
+        starts = [min(c.data_page_offset, c.dictionary_page_offset or c.data_page_offset) for c in columns]
+        stops = [a + c.total_compressed_size for a, c in zip(starts, columns, strict=True)]
+        if not 0 <= min(starts) < max(stops) <= self._size:
+            raise OSError(f"row group {group} lies outside the file")
+        return min(starts), max(stops)

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from neuropile import card, layout, published
+from neuropile import card, layout, parquet, published
 from neuropile.binning import COUNT_TYPES
 from neuropile.errors import CountOverflow, PileError
 from neuropile.pile import Pile
@@ -99,8 +99,8 @@ class _Totals:
 
 def _write(pile: Pile, folder: Path, root: Path, name: str, progress: Progress) -> Published:
     sessions, units = pile.source.tables(pile)
-    pq.write_table(sessions, folder / "sessions.parquet", compression="zstd", store_schema=False)
-    layout.write_table(units, folder / "units.parquet")
+    parquet.write(sessions, folder / "sessions.parquet")
+    parquet.write(units, folder / "units.parquet")
     stored_orders = _stored_orders(units)
     totals = _Totals()
     files: dict[str, list[str]] = {}
@@ -120,7 +120,7 @@ def _write(pile: Pile, folder: Path, root: Path, name: str, progress: Progress) 
         files[split] = [f"{published.DATA_FOLDER}/{p.name}" for p in shards.finish()]
         size += sum((folder / f).stat().st_size for f in files[split])
     if name == "dense":
-        pq.write_table(pa.concat_tables(facts), folder / published.SEGMENTS_FILE, compression="zstd", store_schema=False)
+        parquet.write(pa.concat_tables(facts), folder / published.SEGMENTS_FILE)
     (folder / "README.md").write_text(card.render(_contents(pile, root.name, name, sessions, units, files, totals)), encoding="utf-8")
     done = Published(root, name, len(pile), totals.tokens.total(), totals.spikes.total(), size)
     marker = {
@@ -134,7 +134,7 @@ def _write(pile: Pile, folder: Path, root: Path, name: str, progress: Progress) 
         "n_spikes": done.n_spikes,
         "made": pile.meta,
     }
-    layout.write_json(marker, folder / published.MARKER)
+    layout.write_marker(marker, folder / published.MARKER)
     return done
 
 
@@ -214,17 +214,16 @@ class _Shards:
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._held = []
 
-    def _open(self, path: Path) -> pq.ParquetWriter:
+    def _open(self, path: Path) -> AbstractContextManager[pq.ParquetWriter]:
         texts = [f.name for f in self._schema if pa.types.is_string(f.type)]
         texts += [f"{n}.list.element" for n in ("unit_ids", "regions") if n in self._schema.names]
         # zstd 1: the higher levels make the gap bytes larger, not smaller
-        return pq.ParquetWriter(
+        return parquet.writing(
             path,
             self._schema,
             compression="zstd",
             compression_level=1 if self._layout == "sparse" else 3,
             use_dictionary=texts,
-            store_schema=False,
             write_page_index=True,
         )
 

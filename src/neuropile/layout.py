@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuropile.errors import StoreError, UnreadableFile
+from neuropile import parquet, remote
+from neuropile.errors import NotThere, StoreError, UnreadableFile
 
 FORMAT = "neuropile"
 VERSION = 1
+#: The versions that are read; each is described in docs/explain/format.md and kept as a small store in tests/data.
+VERSIONS = (1,)
+_NO_DIGEST = "0" * 64
 
 STORE_FILE = "neuropile.json"
 SESSION_FILE = "session.json"
+SESSION_KIND = "neuropile session"
 UNITS_FILE = "units.parquet"
 SPIKES_FILE = "spikes.parquet"
 SIGNALS_FOLDER = "signals.zarr"
@@ -155,61 +161,77 @@ def block_edges(first_tick: int, last_tick: int, ticks_per_s: int) -> np.ndarray
     return np.arange(first, last + 2, dtype=np.int64) * length
 
 
-def write_table(table: pa.Table, path: Path, *, compression_level: int = 3) -> None:
-    """A table as one Parquet row group: floats split by byte, everything else dictionary-coded where it helps."""
-    floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
-    others = [f.name for f in table.schema if f.name not in floats]
-    pq.write_table(
-        table,
-        path,
-        row_group_size=max(table.num_rows, 1),
-        compression="zstd",
-        compression_level=compression_level,
-        use_dictionary=others or False,
-        use_byte_stream_split=floats or False,
-        store_schema=False,
-    )
-
-
-def spikes_writer(path: Path, tick_type: pa.DataType) -> pq.ParquetWriter:
+def spikes_writer(path: Path, tick_type: pa.DataType) -> AbstractContextManager[pq.ParquetWriter]:
     """A writer of (unit, tick) row groups: ticks as packed differences, units as a dictionary, both with min and max."""
     schema = pa.schema([pa.field("unit", pa.int32(), nullable=False), pa.field("tick", tick_type, nullable=False)])
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=["unit"],
-        column_encoding={"tick": "DELTA_BINARY_PACKED"},
-        store_schema=False,
-    )
+    return parquet.writing(path, schema, compression="zstd", compression_level=3, use_dictionary=["unit"], column_encoding={"tick": "DELTA_BINARY_PACKED"})
 
 
-def parquet_facts(path: Path) -> dict[str, int]:
-    """A Parquet file's size and the length of its footer: what a remote reader needs to fetch it in one request."""
-    size = path.stat().st_size
-    with open(path, "rb") as f:
-        f.seek(size - 8)
-        tail = f.read(8)
-    return {"bytes": size, "footer_bytes": int.from_bytes(tail[:4], "little") + 8}
+def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file of a session but its marker: size, of Parquet files the footer's length, of Zarr's metadata the SHA-256."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix == ".parquet":
+            found[name] = parquet.facts(path)
+        elif path.name == "zarr.json":
+            found[name] = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        else:
+            found[name] = {"bytes": path.stat().st_size}
+    return found
 
 
 def write_json(value: Any, path: Path) -> None:
     """A value as readable JSON, the same bytes for the same value."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(_json(value), encoding="utf-8")
 
 
-def read_marker(path: Path, kind: str) -> dict[str, Any]:
-    """A JSON marker of the expected kind and of a version this reads, or StoreError."""
+def write_marker(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A marker as readable JSON with, last, the digest of its own text; returns what was written."""
+    text = _with_digest(_json({**value, "sha256": _NO_DIGEST}))
+    path.write_text(text, encoding="utf-8")
+    return json.loads(text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _with_digest(text: str) -> str:
+    """The text of a marker with the digest that belongs to it: SHA-256 of the text with zeros in its place."""
+    before, key, after = text.rpartition('"sha256": "')
+    blank = f"{before}{key}{_NO_DIGEST}{after[64:]}"
+    return f"{before}{key}{hashlib.sha256(blank.encode()).hexdigest()}{after[64:]}"
+
+
+def read_marker(path: Any, kind: str, *, sealed: bool = True) -> dict[str, Any]:
+    """A JSON marker of the expected kind and of a version this reads.
+
+    sealed : whether it must carry the digest of its own text
+
+    Raises
+    ------
+    FileNotFoundError : there is none
+    StoreError : it is damaged, or of another kind or version
+    """
     try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
-        found, version = marker["format"], int(marker["version"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
+        data = remote.read_bytes(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ImportError) as e:
+        raise StoreError(f"{path} cannot be read ({e})") from None
+    try:
+        text = data.decode("utf-8")
+        marker = json.loads(text)
+        found, version = marker["format"], marker["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise StoreError(f"{path} is not a {kind} marker ({e}); build it again or restore it from a copy") from None
     if found != kind:
         raise StoreError(f"{path} says it is {found!r}, not {kind!r}")
-    if version > VERSION:
-        raise StoreError(f"{path.parent} was written in format {version}; this neuropile reads format {VERSION}: upgrade neuropile")
+    if version not in VERSIONS:
+        raise StoreError(f"{path.parent} was written in format {version!r}; this neuropile reads format {VERSION}: upgrade neuropile")
+    if sealed and _with_digest(text) != text:
+        raise StoreError(f"{path} is not as it was written: it was edited, or damaged; restore it from a copy or build it again")
     return marker
 
 
@@ -223,10 +245,13 @@ _SESSION_TYPES: dict[str, Any] = {
 }
 
 
-def read_session_marker(folder: Path) -> dict[str, Any]:
+def read_session_marker(folder: Any) -> dict[str, Any]:
     """The marker of a session folder with everything in it that readers rely on, or StoreError."""
     path = folder / SESSION_FILE
-    marker = read_marker(path, "neuropile session")
+    try:
+        marker = read_marker(path, SESSION_KIND)
+    except FileNotFoundError:
+        raise NotThere(f"{folder} holds no finished session (no {SESSION_FILE}); build it again") from None
     wrong = next((n for n, t in _SESSION_TYPES.items() if not isinstance(marker.get(n, ...), t) or isinstance(marker.get(n), bool)), None)
     if wrong is None:
         wrong = next((n for n in ("ticks_per_s", "n_units", "n_spikes") if marker[n] < 1), None)
@@ -242,6 +267,13 @@ def session_row(marker: Mapping[str, Any]) -> pa.Table:
     """A finished session's row of the index, from its marker."""
     row = {name: marker.get(name) for name in SESSION_SCHEMA.names} | {"status": "complete", "error": None}
     return pa.Table.from_pylist([row], schema=SESSION_SCHEMA)
+
+
+def type_name(kind: pa.DataType) -> str:
+    """A type by the name it has whatever file it went through: fixed-size lists are lists, and items have no name."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return f"list<{type_name(kind.value_type)}>"
+    return str(kind)
 
 
 class ContentDigest:
@@ -266,7 +298,7 @@ class ContentDigest:
         """Take in a table, column by column, nulls apart from values."""
         self.text(name, table.num_rows)
         for field in table.schema:
-            self.text(field.name, field.type)
+            self.text(field.name, type_name(field.type))
             self._column(table.column(field.name).combine_chunks())
 
     def _column(self, column: pa.Array) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,18 +45,21 @@ class Signals(Mapping[str, Any]):
     """Signals by name, as lazy xarray.DataArrays with their times.
 
     key : the session's, for messages; path : the Zarr group that holds one group a signal
+    files : of each file below it the size, and of metadata the digest
     """
 
-    def __init__(self, key: str, names: Sequence[str], path: Path) -> None:
-        self._key, self._names, self._path = key, tuple(names), path
+    def __init__(self, key: str, names: Sequence[str], path: Any, files: Mapping[str, Mapping[str, Any]]) -> None:
+        self._key, self._names, self._path, self._files = key, tuple(names), path, files
 
     def __getitem__(self, name: str) -> xr.DataArray:
         import xarray as xr
 
+        from neuropile import listed
+
         if name not in self._names:
             raise NotThere(f"{self._key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
         try:
-            data = xr.open_zarr(self._path, group=name, consolidated=False, zarr_format=3, chunks=None)
+            data = xr.open_zarr(listed.opened(self._path, self._files), group=name, consolidated=False, zarr_format=3, chunks=None)
         except (OSError, ValueError, KeyError) as e:
             raise StoreError(f"{self._path / name} cannot be read ({e}); restore it from a copy or build the session again") from None
         array = data["data"].assign_attrs(data.attrs).rename(name)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from neuropile import layout, splits
+from neuropile import layout, parquet, remote, splits
 from neuropile.binning import MAX_TICK, as_width
 from neuropile.counting import Grid
 from neuropile.errors import BinWidthError, PileError, StoreError
@@ -110,7 +109,7 @@ class Pile:
         """
         if not isinstance(self.source, StoreSource):
             raise PileError("a published pile keeps the units of its rows; use where() on the pile it was published from")
-        chosen = {store: open_store(store).select(condition).units for store in set(self.table.column("store").to_pylist())}
+        chosen = {store: open_store(self.source.root(store)).select(condition).units for store in set(self.table.column("store").to_pylist())}
         selections: dict[int, np.ndarray] = {}
         number: dict[tuple[str, str], int] = {}
         keep, n_units, ids = [], [], []
@@ -128,7 +127,7 @@ class Pile:
         for name, values in (("n_units", n_units), ("selection_id", ids)):
             table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.int32()))
         both = f"({self.meta['where']}) and ({condition})" if self.meta.get("where") else condition
-        return Pile(table, StoreSource(selections), {**self.meta, "where": both})
+        return Pile(table, StoreSource(selections, self.source.roots), {**self.meta, "where": both})
 
     @cached_property
     def n_tokens(self) -> int:
@@ -170,13 +169,13 @@ class Pile:
         selections = path.with_name(f"{path.stem}.units.parquet")
         with replacing(selections) as temporary:
             rows = [{"selection_id": i, "units": u.tolist()} for i, u in sorted(self.source.selections.items())]
-            layout.write_table(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), temporary)
-        stores = pa.array([os.path.relpath(s, path.resolve().parent) for s in self.table.column("store").to_pylist()], pa.string())
+            parquet.write(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), temporary)
+        folder = path.resolve().parent
+        stores = pa.array([s if "://" in s else os.path.relpath(s, folder) for s in self.table.column("store").to_pylist()], pa.string())
         meta = {"format": PILE_KIND, "version": layout.VERSION, **self.meta, "units_sha256": sha256_file(selections)}
         table = self.table.set_column(1, "store", stores)
-        with replacing(path) as temporary, pq.ParquetWriter(temporary, table.schema, compression="zstd", store_schema=False) as writer:
-            writer.write_table(table)
-            writer.add_key_value_metadata({"neuropile": json.dumps(meta)})
+        with replacing(path) as temporary:
+            parquet.write(table, temporary, metadata={"neuropile": json.dumps(meta)})
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{r['split']} {r['share']:.1%}" for r in self.summary())
@@ -192,15 +191,16 @@ class StoreSource:
     """Counts straight from the sessions of stores.
 
     selections : of each selection_id the rows of the units it takes; -1 takes all
+    roots : stores that are open already, by their place: a URL alone may not say how to reach one
     """
 
-    def __init__(self, selections: Mapping[int, np.ndarray]) -> None:
-        self.selections = dict(selections)
+    def __init__(self, selections: Mapping[int, np.ndarray], roots: Mapping[str, Any] = {}) -> None:
+        self.selections, self.roots = dict(selections), dict(roots)
         self.session = lru_cache(maxsize=16)(self._open)
 
     def _open(self, store: str, key: str, digest: str | None) -> Session:
         try:
-            session = Session(Path(store) / key)
+            session = Session(self.root(store) / key)
         except StoreError as e:
             raise PileError(f"the pile's session {key} is not in {store} ({e}); put the store back where it was, or make the pile again") from None
         if session.key != key:
@@ -208,6 +208,10 @@ class StoreSource:
         if digest and session.record["content_digest"] != digest:
             raise PileError(f"session {key} in {store} is not the one the pile was made of (its content changed); make the pile again")
         return session
+
+    def root(self, store: str) -> Any:
+        """Where a store is, as a path or an opened URL."""
+        return self.roots.get(store) or remote.as_path(store)
 
     def of(self, segment: Segment) -> tuple[Session, np.ndarray, Grid]:
         """A segment's session, its unit rows there and its grid of bins."""
@@ -295,18 +299,24 @@ def open_pile(path: str | Path) -> Pile:
     if not root.is_file():
         raise PileError(f"{path}: no such pile; make one with: neuropile pile STORE --out {path}")
     try:
-        table = pq.read_table(root).select(SEGMENT_SCHEMA.names).cast(SEGMENT_SCHEMA)
-        meta = json.loads((pq.read_metadata(root).metadata or {})[b"neuropile"])
+        table = parquet.read(root)
+        meta = json.loads((table.schema.metadata or {})[b"neuropile"])
+        table = table.select(SEGMENT_SCHEMA.names).cast(SEGMENT_SCHEMA)
         if meta["format"] != PILE_KIND:
             raise ValueError(f"it says it is {meta['format']!r}")
-        if meta["version"] > layout.VERSION:
-            raise PileError(f"{path} was written in format {meta['version']}; this neuropile reads format {layout.VERSION}: upgrade neuropile")
+        if meta["version"] not in layout.VERSIONS:
+            raise PileError(f"{path} was written in format {meta['version']!r}; this neuropile reads format {layout.VERSION}: upgrade neuropile")
         selections = _selections(root, meta)
         _check_rows(table, selections)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as e:
+    except (StoreError, TypeError, *parquet.ERRORS) as e:
         raise PileError(f"{path} is not a pile ({e}); make one with: neuropile pile STORE --out NAME.parquet") from None
-    stores = pa.array([str((root.resolve().parent / s).resolve()) for s in table.column("store").to_pylist()], pa.string())
+    stores = pa.array([_store_place(s, root) for s in table.column("store").to_pylist()], pa.string())
     return Pile(table.set_column(1, "store", stores), StoreSource(selections), meta)
+
+
+def _store_place(store: str, pile: Path) -> str:
+    """Where a pile's store is: a URL as it is, a path from where the pile lies."""
+    return store if "://" in store else str((pile.resolve().parent / store).resolve())
 
 
 def _check_rows(table: pa.Table, selections: Mapping[int, np.ndarray]) -> None:
@@ -332,7 +342,7 @@ def _selections(root: Path, meta: Mapping[str, Any]) -> dict[int, np.ndarray]:
         raise PileError(f"{root} has lost its unit selections ({path.name} must lie beside it); copy both files")
     if sha256_file(path) != meta["units_sha256"]:
         raise PileError(f"{path} does not belong to {root.name}: its content differs from what the pile was saved with; make the pile again")
-    return {r["selection_id"]: np.array(r["units"], np.int64) for r in pq.read_table(path).to_pylist()}
+    return {r["selection_id"]: np.array(r["units"], np.int64) for r in parquet.read(path).to_pylist()}
 
 
 def _open_published(root: Path) -> Pile:
@@ -340,7 +350,10 @@ def _open_published(root: Path) -> Pile:
         if (root / layout.STORE_FILE).is_file():
             raise PileError(f"{root} is a store; make a pile of it with: neuropile pile {root} --out pile.parquet")
         raise PileError(f"{root} is not a published pile (no {MARKER} in it); publish one with: neuropile publish PILE --to NEW_FOLDER")
-    marker = layout.read_marker(root / MARKER, MARKER_KIND)
+    try:
+        marker = layout.read_marker(root / MARKER, MARKER_KIND)
+    except StoreError as e:
+        raise PileError(f"{e}; publish the pile again or fetch the file") from None
     rows = PublishedRows(root, marker)
     facts = rows.facts
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from neuropile import splits
+from neuropile import remote, splits
 from neuropile.binning import as_ticks_per_bin, as_width
 from neuropile.errors import BinWidthError, PileError
 from neuropile.pile import SEGMENT_SCHEMA, Pile, StoreSource
@@ -81,7 +81,7 @@ def make_pile(
         "left_out": made.left_out,
         "warnings": [*splits.empty_split_hints(made.keys, seed, val, test), *made.copies()],
     }
-    return Pile(pa.Table.from_pylist(made.rows, schema=SEGMENT_SCHEMA), StoreSource(made.selections), meta)
+    return Pile(pa.Table.from_pylist(made.rows, schema=SEGMENT_SCHEMA), StoreSource(made.selections, made.roots), meta)
 
 
 @dataclass
@@ -98,6 +98,7 @@ class _Making:
     strict: bool
     rows: list[dict[str, Any]] = field(default_factory=list)
     selections: dict[int, np.ndarray] = field(default_factory=dict)
+    roots: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     digests: dict[str, list[str]] = field(default_factory=dict)
@@ -170,6 +171,8 @@ class _Making:
         if len(units) < session.n_units:
             selection = len(self.selections)
             self.selections[selection] = units
+        place = str(store.root if remote.is_remote(store.root) else store.root.resolve())
+        self.roots[place] = store.root
         for k, (first, stop) in enumerate(pieces):
             segment_id = f"segment_{k}"
             key = {
@@ -182,7 +185,7 @@ class _Making:
             self.rows.append(
                 {
                     "segment_id": segment_id,
-                    "store": str(store.root.resolve()),
+                    "store": place,
                     "dataset": session.dataset,
                     "session_id": session.session_id,
                     "recording_id": session.recording_id,

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuropile import kernels
-from neuropile.errors import CountOverflow, PileError
+from neuropile import kernels, parquet
+from neuropile.errors import CountOverflow, PileError, StoreError
 from neuropile.splits import SPLITS
 
 LAYOUTS = ("sparse", "dense")
@@ -184,8 +184,8 @@ class PublishedRows:
         if file not in self._opened:
             path = self._files[file][1]
             try:
-                self._opened[file] = pq.ParquetFile(path, memory_map=True)
-            except (OSError, pa.ArrowInvalid) as e:
+                self._opened[file] = parquet.opened(path, sealed=False)
+            except (StoreError, *parquet.ERRORS) as e:
                 raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
         return self._opened[file]
 
@@ -196,7 +196,7 @@ class PublishedRows:
             return self._segments.select([*FACTS.names, "split"])
         try:
             tables = [self._open(i).read(columns=FACTS.names).select(FACTS.names).cast(FACTS) for i in range(len(self._files))]
-        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
+        except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"the rows of {self.root} lack the columns of a sparse pile ({e}); publish the pile again or fetch the files") from None
         splits = [split for (split, _), t in zip(self._files, tables, strict=True) for _ in range(t.num_rows)]
         return pa.concat_tables([FACTS.empty_table(), *tables]).append_column("split", pa.array(splits, pa.string()))
@@ -206,9 +206,9 @@ class PublishedRows:
         """What is kept beside dense rows, one row each, in their order."""
         names = ["session_id", "segment_id"]
         try:
-            table = pq.read_table(self.root / SEGMENTS_FILE).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
+            table = parquet.read(self.root / SEGMENTS_FILE, sealed=False).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
             rows = pa.concat_tables([self._open(i).read(columns=names).select(names) for i in range(len(self._files))])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
+        except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
         if rows.to_pylist() != table.select(names).to_pylist():
             raise PileError(f"{self.root / SEGMENTS_FILE} does not list the rows in their order; publish the pile again or fetch the files")
@@ -217,8 +217,8 @@ class PublishedRows:
     def table(self, name: str) -> pa.Table:
         """The table of `units` or `sessions` that was published beside the rows."""
         try:
-            return pq.read_table(self.root / f"{name}.parquet")
-        except (OSError, pa.ArrowInvalid) as e:
+            return parquet.read(self.root / f"{name}.parquet", sealed=False)
+        except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / name}.parquet cannot be read ({e}); publish the pile again or fetch the file") from None
 
     def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:
@@ -226,7 +226,7 @@ class PublishedRows:
             table = self._open(file).read_row_group(group, columns=list(columns), use_threads=False)
             wanted = pa.schema([(SPARSE_SCHEMA if self.layout == "sparse" else DENSE_SCHEMA).field(c) for c in columns])
             return table.select(list(columns)).cast(wanted).combine_chunks()
-        except (OSError, KeyError, ValueError, pa.ArrowException) as e:
+        except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self._files[file][1]} is damaged ({e}); publish the pile again or fetch the file") from None
 
     def _row(self, row: int, column: str) -> pa.Scalar:

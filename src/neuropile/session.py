@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from neuropile import binning, layout
+from neuropile import binning, layout, parquet, remote
 from neuropile.counting import Counter, Grid, covered
 from neuropile.errors import BinWidthError, MissingExtra, StoreError
 from neuropile.events import SpikeFile
@@ -52,13 +51,11 @@ class Spikes:
 
 
 class Session:
-    """A session folder, opened by its marker; every table is read when first asked for."""
+    """A session folder, local or remote, opened by its marker; every table is read when first asked for."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        if not (root / layout.SESSION_FILE).is_file():
-            raise StoreError(f"{root} holds no finished session (no {layout.SESSION_FILE}); build it again")
-        self.record = layout.read_session_marker(root)
+    def __init__(self, root: str | Path | Any) -> None:
+        self.root = remote.as_path(root)
+        self.record = layout.read_session_marker(self.root)
         self.dataset: str = self.record["dataset"]
         self.session_id: str = self.record["session_id"]
         self.recording_id: str = self.record["recording_id"]
@@ -69,7 +66,9 @@ class Session:
         self.n_units: int = self.record["n_units"]
         self.n_spikes: int = self.record["n_spikes"]
         self.duration_s: float = self.record["duration_s"]
-        self.counter = Counter(SpikeFile(root / layout.SPIKES_FILE), self.n_units, self.ticks_per_s, self._name_of)
+        self.counter = Counter(
+            SpikeFile(self.root / layout.SPIKES_FILE, self.record["files"].get(layout.SPIKES_FILE)), self.n_units, self.ticks_per_s, self._name_of
+        )
 
     @property
     def key(self) -> str:
@@ -108,7 +107,9 @@ class Session:
     @cached_property
     def signals(self) -> Signals:
         """Behaviour and other sampled signals by name, as lazy xarray objects."""
-        return Signals(self.key, self.record["signals"], self.root / layout.SIGNALS_FOLDER)
+        prefix = f"{layout.SIGNALS_FOLDER}/"
+        files = {f.removeprefix(prefix): facts for f, facts in self.record["files"].items() if f.startswith(prefix)}
+        return Signals(self.key, self.record["signals"], self.root / layout.SIGNALS_FOLDER, files)
 
     @cached_property
     def observed(self) -> Observed:
@@ -326,8 +327,8 @@ class Session:
 
     def _table(self, name: str) -> pa.Table:
         try:
-            return pq.ParquetFile(self.root / name).read()  # opened once: a session replaced meanwhile is not read half and half
-        except (OSError, pa.ArrowException) as e:
+            return parquet.read(self.root / name)
+        except parquet.ERRORS as e:
             raise StoreError(f"{self.root / name} cannot be read ({e}); restore it from a copy or build the session again") from None
 
     def __repr__(self) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -15,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from neuropile import layout
+from neuropile import layout, remote
 from neuropile.errors import NotThere, StoreError
+from neuropile.index import Index
 from neuropile.paths import locked, replacing
 from neuropile.progress import QUIET, Progress
 from neuropile.session import Session
@@ -29,24 +26,22 @@ if TYPE_CHECKING:
 
 #: What a unit's canonical `quality` must be, as SQL.
 QUALITY_RULES = {"all": "true", "not-noise": "quality is distinct from 'noise'", "good": "quality = 'good'"}
-#: How often the index is read again when parts of it vanish in mid-reading, taken in by another process.
-_TRIES = 20
-_TABLES = {"sessions": layout.SESSION_SCHEMA, "units": layout.UNIT_SCHEMA}
 
 
-def open_store(path: str | Path) -> Store:
-    """Open a store to read.
+def open_store(path: str | Path | Any) -> Store:
+    """Open a store to read: a folder, or a URL (`s3://`, `hf://`, `http(s)://`, `memory://`) or UPath.
 
     Raises
     ------
     StoreError : there is no store at `path`, or a newer neuropile wrote it
     """
-    root = _local(path)
-    if not root.is_dir():
+    root = remote.as_path(path)
+    if not remote.is_remote(root) and not root.is_dir():
         raise StoreError(f"{path}: no such folder; make a store with: neuropile ingest FILES --store {path}")
-    if not (root / layout.STORE_FILE).is_file():
-        raise StoreError(f"{path} is not a neuropile store (no {layout.STORE_FILE} in it); make one with: neuropile ingest FILES --store {path}")
-    layout.read_marker(root / layout.STORE_FILE, layout.FORMAT)
+    try:
+        layout.read_marker(root / layout.STORE_FILE, layout.FORMAT, sealed=False)
+    except FileNotFoundError:
+        raise StoreError(f"{path} is not a neuropile store (no {layout.STORE_FILE} in it); make one with: neuropile ingest FILES --store {path}") from None
     return Store(root)
 
 
@@ -73,8 +68,8 @@ def _is_beginning(path: Path) -> bool:
 
 
 def _local(path: str | Path) -> Path:
-    if "://" in str(path):
-        raise StoreError(f"{path}: this version reads and writes stores in local folders only")
+    if remote.is_remote(remote.as_path(path)):
+        raise StoreError(f"{path}: this version writes stores to local folders only")
     return Path(path)
 
 
@@ -90,45 +85,14 @@ class Selection:
 class Store(Mapping[str, Session]):
     """A folder of sessions, a mapping from "dataset/session" to Session; see `open_store`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Any) -> None:
         self.root = root
-
-    @cached_property
-    def _index(self) -> dict[str, pa.Table]:
-        """Both indexes, compacted files and parts joined: of each session the newest complete row, else the newest."""
-        for _ in range(_TRIES):
-            with suppress(FileNotFoundError):
-                return self._join()
-        raise StoreError(f"{self.root / layout.INDEX_FOLDER} lacks a file that it should hold; run: neuropile index {self.root}")
-
-    def _session_files(self) -> list[Path]:
-        """The index files that list sessions, oldest first."""
-        compacted = self.root / layout.INDEX_FOLDER / "sessions.parquet"
-        parts = sorted((self.root / layout.INDEX_FOLDER / "parts").glob("*.sessions.parquet"))
-        return [compacted, *parts] if compacted.exists() else parts
-
-    def _join(self) -> dict[str, pa.Table]:
-        rows: dict[tuple[str, str], tuple[Path, int]] = {}
-        tables = {f: _read(f, layout.SESSION_SCHEMA) for f in self._session_files()}
-        complete: set[tuple[str, str]] = set()
-        for file, table in tables.items():  # oldest first
-            for i, (dataset, session, status) in enumerate(zip(*(table.column(c).to_pylist() for c in ("dataset", "session_id", "status")), strict=True)):
-                key = (dataset, session)
-                if status == "complete" or key not in complete:
-                    rows[key] = (file, i)
-                complete |= {key} if status == "complete" else set()
-        chosen = sorted(rows.items())
-        sessions = [tables[f].slice(i, 1) for _, (f, i) in chosen]
-        units = [_units_of(f, [k for k, (g, _) in chosen if g == f and k in complete]) for f in tables]
-        return {
-            "sessions": pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *sessions]).combine_chunks(),
-            "units": pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *units]).sort_by([("dataset", "ascending"), ("session_id", "ascending")]),
-        }
+        self.index = Index(root)
 
     @property
     def session_table(self) -> pa.Table:
         """A row a finished session, as Arrow."""
-        table = self._index["sessions"]
+        table = self.index.sessions
         return table.filter(pc.equal(table.column("status"), "complete")).drop_columns(["status", "error"])
 
     @property
@@ -140,14 +104,14 @@ class Store(Mapping[str, Session]):
     @property
     def failed(self) -> pd.DataFrame:
         """The sessions that could not be built, and why."""
-        table = self._index["sessions"]
+        table = self.index.sessions
         frame = table.filter(pc.not_equal(table.column("status"), "complete")).select(["dataset", "session_id", "status", "error"]).to_pandas()
         return frame.set_index(frame["dataset"] + "/" + frame["session_id"])
 
     @cached_property
     def unit_table(self) -> pa.Table:
         """A row a unit of every finished session; `unit` is its row in the session."""
-        table = self._index["units"]
+        table = self.index.units
         keys = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/").to_numpy()
         starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
         unit = np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
@@ -156,19 +120,24 @@ class Store(Mapping[str, Session]):
     @property
     def units(self) -> pd.DataFrame:
         """A row a unit of every finished session, columns as in every units table."""
-        return self._index["units"].to_pandas()
+        return self.index.units.to_pandas()
 
     def __getitem__(self, key: str) -> Session:
         dataset, _, session_id = str(key).partition("/")
-        root = self.root / dataset / session_id
-        if "/" in session_id or {dataset, session_id} & {"", ".", ".."} or not (root / layout.SESSION_FILE).is_file():
-            close = [k for k in self if str(key).lower() in k.lower()][:3]
-            hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions, as dataset/session"
-            raise NotThere(f"no session {key!r} in {self.root}; {hint}")
-        session = Session(root)
+        if "/" in session_id or {dataset, session_id} & {"", ".", ".."}:
+            raise self._no_session(key)
+        try:
+            session = Session(self.root / dataset / session_id)
+        except NotThere:
+            raise self._no_session(key) from None
         if session.key != key:
-            raise StoreError(f"{root} is a copy of session {session.key}; remove it, or build the recording again as {key}")
+            raise StoreError(f"{session.root} is a copy of session {session.key}; remove it, or build the recording again as {key}")
         return session
+
+    def _no_session(self, key: object) -> NotThere:
+        close = [k for k in self if str(key).lower() in k.lower()][:3]
+        hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions, as dataset/session"
+        return NotThere(f"no session {key!r} in {self.root}; {hint}")
 
     def __iter__(self) -> Iterator[str]:
         table = self.session_table
@@ -226,11 +195,8 @@ class Store(Mapping[str, Session]):
         return Selection({k: np.array(u, np.int64) for k, u in found.items()}, int((~well).sum()), int((well & ~wanted).sum()))
 
     def add(self, sessions: pa.Table, units: pa.Table) -> None:
-        """Append rows to the index as a part of their own; the units' first, so that a listed session has its units."""
-        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        for kind, table in (("units", units), ("sessions", sessions)):
-            with replacing(self.root / layout.INDEX_FOLDER / "parts" / f"{name}.{kind}.parquet") as temporary:
-                layout.write_table(table.cast(_TABLES[kind]), temporary)
+        """Append rows to the index."""
+        self.index.add(sessions, units)
         self._forget()
 
     def add_failure(self, dataset: str, session_id: str, error: str) -> None:
@@ -240,46 +206,26 @@ class Store(Mapping[str, Session]):
 
     def rebuild_index(self, progress: Progress = QUIET) -> None:
         """Make both indexes anew from the sessions themselves, and drop the parts they take in."""
-        index = self.root / layout.INDEX_FOLDER
-        with locked(index / ".lock"):
-            parts = [f for f in self._session_files() if f.parent != index]  # before the sessions are read: each of these is then among them
+        with locked(self.index.folder / ".lock"):
+            parts = self.index.session_files()[1:]  # before the sessions are read: each of these is then among them
             markers = sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))
             found = [index_rows(self[f"{m.parent.parent.name}/{m.parent.name}"].record, m.parent) for m in progress.track(markers, len(markers), "indexing")]
-            sessions = [s for s, _ in found]
-            tables = {
-                "units": pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)]),
-                "sessions": pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *sessions, self._failures(done=sessions)]),
-            }
-            for name, table in tables.items():
-                with replacing(index / f"{name}.parquet") as temporary:
-                    layout.write_table(table.combine_chunks(), temporary)
-            for part in parts:
-                part.unlink(missing_ok=True)
-                _units_beside(part).unlink(missing_ok=True)
+            sessions = pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *(s for s, _ in found)])
+            units = pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)])
+            self.index.compact(pa.concat_tables([sessions, self.index.failures(done=sessions)]), units, parts)
         self._forget()
-
-    def _failures(self, done: list[pa.Table]) -> pa.Table:
-        """The newest failure of each session that is not done, from every index file that can be read."""
-        rows: dict[tuple[str, str], dict[str, Any]] = {}
-        for file in self._session_files():
-            with suppress(StoreError):
-                rows |= {(r["dataset"], r["session_id"]): r for r in _read(file, layout.SESSION_SCHEMA).to_pylist()}
-        for table in done:
-            for row in table.to_pylist():
-                rows.pop((row["dataset"], row["session_id"]), None)
-        return pa.Table.from_pylist([row for _, row in sorted(rows.items()) if row["status"] != "complete"], schema=layout.SESSION_SCHEMA)
 
     def _forget(self) -> None:
         """Read the index anew when it is next asked for."""
-        self.__dict__.pop("_index", None)
+        self.index.forget()
         self.__dict__.pop("unit_table", None)
 
     def __repr__(self) -> str:
-        return f"<Store {self.root}: {len(self)} sessions, {self._index['units'].num_rows} units>"
+        return f"<Store {self.root}: {len(self)} sessions, {self.index.units.num_rows} units>"
 
     def _repr_html_(self) -> str:
         columns = ["subject_id", "species", "duration_s", "n_units", "n_spikes", "quantity"]
-        return f"<p>{escape(str(self.root))}: {len(self)} sessions, {self._index['units'].num_rows} units</p>{self.sessions[columns].to_html()}"
+        return f"<p>{escape(str(self.root))}: {len(self)} sessions, {self.index.units.num_rows} units</p>{self.sessions[columns].to_html()}"
 
 
 def query_tables(query: str, **tables: pa.Table) -> pa.Table:
@@ -308,28 +254,3 @@ def query_tables(query: str, **tables: pa.Table) -> pa.Table:
 
 def _columns(query: str, units: pa.Table, sessions: pa.Table) -> list[str]:
     return query_tables(f"select * from ({query}) limit 0", units=units, sessions=sessions).column_names  # noqa: S608
-
-
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:  # opened once: it may be replaced at any time
-            return file.read().cast(schema)
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowInvalid, ValueError) as e:
-        root = path.parents[2 if path.parent.name == "parts" else 1]
-        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {root}") from None
-
-
-def _units_beside(sessions_file: Path) -> Path:
-    return sessions_file.with_name(sessions_file.name.replace("sessions.parquet", "units.parquet"))
-
-
-def _units_of(sessions_file: Path, keys: list[tuple[str, str]]) -> pa.Table:
-    """The unit rows that stand beside a file of sessions, of the sessions it is still the source of."""
-    if not keys:
-        return layout.UNIT_SCHEMA.empty_table()
-    table = _read(_units_beside(sessions_file), layout.UNIT_SCHEMA)
-    wanted = pa.array([f"{d}/{s}" for d, s in keys])
-    own = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/")
-    return table.filter(pc.is_in(own, value_set=wanted))

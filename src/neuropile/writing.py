@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from neuropile import layout
+from neuropile import layout, parquet
 from neuropile.binning import MAX_SHARE_NOT_FINITE, MAX_TICK, tick_of, to_ticks
 from neuropile.errors import BadTimes, NoEvents
 from neuropile.progress import QUIET, Progress
@@ -72,17 +71,17 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         digest.table(f"intervals/{name}", table)
     digest.array("spikes", (t.astype(np.int64, copy=False) for t in trains), "int64", (n_spikes,))
 
-    layout.write_table(units, folder / layout.UNITS_FILE)
+    parquet.write(units, folder / layout.UNITS_FILE)
     (folder / layout.INTERVALS_FOLDER).mkdir()
     for name, table in intervals.items():
-        layout.write_table(table, folder / layout.INTERVALS_FOLDER / f"{name}.parquet")
+        parquet.write(table, folder / layout.INTERVALS_FOLDER / f"{name}.parquet")
     edges = layout.block_edges(first, last, recording.ticks_per_s)
     _write_spikes(trains, edges, folder / layout.SPIKES_FILE)
     _write_signals(recording.signals, folder / layout.SIGNALS_FOLDER, digest)
 
     spans = observed.of_any()
     marker = {
-        "format": "neuropile session",
+        "format": layout.SESSION_KIND,
         "version": layout.VERSION,
         "dataset": provenance.dataset,
         "session_id": recording.session_id,
@@ -107,22 +106,18 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "recipe_hash": provenance.recipe_hash,
         "versions": {name: version(name) for name in ("neuropile", "pyarrow", "numpy", "zarr", "h5py")},
         "block_edges": edges.tolist(),
-        "files": {
-            p: layout.parquet_facts(folder / p) for p in [layout.UNITS_FILE, layout.SPIKES_FILE, *(f"{layout.INTERVALS_FOLDER}/{n}.parquet" for n in intervals)]
-        },
+        "files": layout.file_facts(folder),
         "signals": sorted(recording.signals),
         "source": _plain(recording.source),
         "notes": notes,
         "content_digest": digest.hex(),
     }
-    layout.write_json(marker, folder / layout.SESSION_FILE)
-    return marker
+    return layout.write_marker(marker, folder / layout.SESSION_FILE)
 
 
 def index_rows(marker: Mapping[str, Any], folder: Path) -> tuple[pa.Table, pa.Table]:
     """The rows a finished session adds to the store's two indexes."""
-    with pq.ParquetFile(folder / layout.UNITS_FILE) as file:
-        units = file.read(columns=layout.UNIT_SCHEMA.names)
+    units = parquet.read(folder / layout.UNITS_FILE, layout.UNIT_SCHEMA.names)
     return layout.session_row(marker), units.cast(layout.UNIT_SCHEMA)
 
 
@@ -280,13 +275,16 @@ def _write_signals(signals: Mapping[str, Signal], folder: Path, digest: layout.C
 
 
 def _write_array(group: Any, name: str, data: Any, dims: tuple[str, ...], digest: layout.ContentDigest) -> None:
+    from zarr.codecs import ZstdCodec
+
     dtype = np.dtype(data.dtype).newbyteorder("=")
     row_bytes = max(dtype.itemsize * math.prod(data.shape[1:]), 1)
     rows = max(min(SIGNAL_CHUNK_BYTES // row_bytes, data.shape[0]), 1)
     chunks = (rows, *(max(n, 1) for n in data.shape[1:]))
     n_chunks = max(math.ceil(data.shape[0] / rows), 1)
     shards = (rows * min(n_chunks, SIGNAL_SHARD_CHUNKS), *chunks[1:])
-    out = group.create_array(name, shape=data.shape, dtype=dtype, chunks=chunks, shards=shards, dimension_names=dims)
+    zstd = ZstdCodec(level=3, checksum=True)  # the checksum tells a flipped byte; that of a shard's index is standard
+    out = group.create_array(name, shape=data.shape, dtype=dtype, chunks=chunks, shards=shards, dimension_names=dims, compressors=zstd)
 
     def copied() -> Iterable[np.ndarray]:
         bounds = [*range(0, data.shape[0], shards[0]), data.shape[0]]

@@ -67,7 +67,7 @@ def check_a_rerun_completes(paths, root: Path, expected) -> None:
     assert set(statuses(outcomes)) <= {"stored", "present"}
     assert tree(root) == tree(expected.root)
     anew = open_store(root)
-    assert anew._index["sessions"].equals(expected._index["sessions"])
+    assert anew.index.sessions.equals(expected.index.sessions)
     assert anew.unit_table.equals(expected.unit_table)
     assert set(os.listdir(root)) - {n for n in os.listdir(root) if n.endswith(".tmp")} == {"index", "local", "neuropile.json"}
 

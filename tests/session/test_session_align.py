@@ -100,7 +100,7 @@ def test_the_sources_own_columns_are_found_without_their_prefix(made):
     [
         ("trials.lick_s", "no column 'lick_s' in trials; there are start_s, stop_s"),
         ("trials.correct", r"trials\.correct holds bool, not times in seconds"),
-        ("licks.start_s", "no intervals 'licks'; there are trials, observed"),
+        ("licks.start_s", "no intervals 'licks'; there are observed, trials"),
     ],
 )
 def test_events_that_are_not_there_are_named(made, events, message):

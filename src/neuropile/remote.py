@@ -1,0 +1,118 @@
+"""Files here or far away: a path or a URL, read whole or by ranges in few requests, tried again when a connection drops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+#: Ranges of one file closer together than this are fetched as one: a request costs more than the bytes between.
+MAX_HOLE = 128 << 10
+#: A range longer than this is fetched as several at once.
+MAX_PART = 20 << 20
+#: How often one request is tried, and the first of the pauses between, which double.
+TRIES = 6
+PAUSE_S = 0.1
+#: What no repetition mends.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+#: The same, of libraries that are not imported for their names alone.
+_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL", "RepositoryNotFoundError", "GatedRepoError")
+_T = TypeVar("_T")
+
+
+def as_path(place: Any) -> Any:
+    """A path as Path, a URL (`http(s)://`, `s3://`, `hf://`, `memory://`, ...) as UPath, which has the same methods."""
+    if isinstance(place, str) and "://" in place:
+        from upath import UPath
+
+        return UPath(place)
+    return Path(place) if isinstance(place, str) else place
+
+
+def is_remote(path: Any) -> bool:
+    """Whether a path is a URL."""
+    return not isinstance(path, Path)
+
+
+def can_list(path: Any) -> bool:
+    """Whether a folder's files can be listed; plain web servers cannot be asked."""
+    return isinstance(path, Path) or path.protocol not in ("http", "https")
+
+
+def persist(job: Callable[[], _T], what: object) -> _T:
+    """Do a job of the network, again and again where it fails for reasons that may pass.
+
+    Raises
+    ------
+    OSError : what no repetition mends, as it came; or the last failure, in words
+    """
+    for attempt in range(TRIES):
+        try:
+            return job()
+        except _FINAL:
+            raise
+        except Exception as e:  # each file system raises its own kinds
+            if attempt == TRIES - 1 or type(e).__name__ in _FINAL_NAMES:
+                raise OSError(f"{what}: attempt {attempt + 1} failed with {type(e).__name__}: {e}") from e
+            time.sleep(PAUSE_S * 2**attempt)
+    raise AssertionError
+
+
+def read_bytes(path: Any) -> bytes:
+    """A whole file, in one request; FileNotFoundError where there is none."""
+    return path.read_bytes() if isinstance(path, Path) else persist(lambda: path.fs.cat_file(path.path), path)
+
+
+def read_ranges(path: Any, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file, [start, stop) each, in few requests at once.
+
+    Raises
+    ------
+    OSError : the file is shorter than asked, or cannot be reached
+    """
+    parts = _parts(ranges)
+    got = dict(zip(parts, _fetch(path, parts), strict=True))
+    for (start, stop), data in got.items():
+        if len(data) != stop - start:
+            raise OSError(f"{path}: bytes {start} to {stop} asked for, {len(data)} came; the file is shorter than it was, or the server ignores ranges")
+    out = []
+    for start, stop in ranges:
+        own = [(max(a, start), min(b, stop), a, got[a, b]) for a, b in parts if a < stop and b > start]
+        out.append(b"".join(data[lo - a : hi - a] for lo, hi, a, data in own))
+    return out
+
+
+def _parts(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What to ask for: the ranges in order, near ones joined, long ones split."""
+    joined: list[list[int]] = []
+    for start, stop in sorted(r for r in ranges if r[1] > r[0]):
+        if joined and start <= joined[-1][1] + MAX_HOLE:
+            joined[-1][1] = max(joined[-1][1], stop)
+        else:
+            joined.append([start, stop])
+    return [(a, min(a + MAX_PART, stop)) for start, stop in joined for a in range(start, stop, MAX_PART)]
+
+
+def _fetch(path: Any, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+    if isinstance(path, Path):
+        with open(path, "rb") as f:
+            return [_at(f, start, stop) for start, stop in parts]
+    got: dict[tuple[int, int], bytes] = {}
+
+    def rest() -> None:
+        missing = [p for p in parts if p not in got]
+        starts, stops = [a for a, _ in missing], [b for _, b in missing]
+        answers = path.fs.cat_ranges([path.path] * len(missing), starts, stops, on_error="return") if missing else []
+        got.update({p: a for p, a in zip(missing, answers, strict=True) if isinstance(a, bytes)})
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    persist(rest, path)
+    return [got[p] for p in parts]
+
+
+def _at(file: Any, start: int, stop: int) -> bytes:
+    file.seek(start)
+    return file.read(stop - start)
