@@ -12,7 +12,7 @@ ROOT = Path(neuropile.__file__).parent
 ROWS = [
     {"errors"},
     {"types", "paths", "progress", "splits", "card", "remote"},
-    {"parquet", "listed"},
+    {"parquet", "listed", "digest"},
     {"kernels", "spans", "layout", "events", "parts"},
     {"binning", "readers"},
     {"counting"},
@@ -22,7 +22,7 @@ ROWS = [
     {"building", "published", "segment"},
     {"pile"},
     {"piling", "hub"},
-    {"plotting"},
+    {"plotting", "verifying"},
     {"testing"},
     {"cli"},
     {"__main__"},

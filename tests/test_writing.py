@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from writings import files_of, of_trains, stored_trains, written
 
 from neuropile import layout, testing
+from neuropile.digest import ContentDigest
 from neuropile.types import Signal, Spans, Trains
 from neuropile.writing import index_rows
 
@@ -144,10 +145,10 @@ def test_the_marker_says_where_each_footer_is(made):
 
 def test_the_content_digest_can_be_made_again_from_the_files(made):
     _, folder, marker = made
-    digest = layout.ContentDigest()
+    digest = ContentDigest()
     digest.text("spikes", "session", 100_000)
     digest.table("units", pq.read_table(folder / "units.parquet"))
-    for name in ("trials", "observed"):
+    for name in ("observed", "trials"):
         digest.table(f"intervals/{name}", pq.read_table(folder / "intervals" / f"{name}.parquet"))
     trains = [np.array(t, np.int64) for t in stored_trains(folder, 9)]
     digest.array("spikes", trains, "int64", (sum(map(len, trains)),))

@@ -44,7 +44,7 @@ class SpikeFile:
         return file
 
     @cached_property
-    def _groups(self) -> np.ndarray:
+    def bounds(self) -> np.ndarray:
         """Of each row group: least and largest unit, least and largest tick, spikes; (row group, 5) int64."""
         meta = self._file.metadata
         rows = []
@@ -61,7 +61,7 @@ class SpikeFile:
 
         units : rows of the units table; ticks : a half-open range. Other rows may come along
         """
-        g = self._groups
+        g = self.bounds
         keep = np.ones(len(g), bool)
         if units is not None:
             asked = np.sort(units)

@@ -51,15 +51,25 @@ class Signals(Mapping[str, Any]):
     def __init__(self, key: str, names: Sequence[str], path: Any, files: Mapping[str, Mapping[str, Any]]) -> None:
         self._key, self._names, self._path, self._files = key, tuple(names), path, files
 
-    def __getitem__(self, name: str) -> xr.DataArray:
-        import xarray as xr
-
+    def _store(self, name: str) -> Any:
         from neuropile import listed
 
         if name not in self._names:
             raise NotThere(f"{self._key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
+        return listed.opened(self._path, self._files)
+
+    def group(self, name: str) -> Any:
+        """A signal as its Zarr group: the array `data` and, where samples are not evenly spaced, their `time`."""
+        import zarr
+
+        return zarr.open_group(self._store(name), path=name, mode="r", zarr_format=3, use_consolidated=False)
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        import xarray as xr
+
+        store = self._store(name)
         try:
-            data = xr.open_zarr(listed.opened(self._path, self._files), group=name, consolidated=False, zarr_format=3, chunks=None)
+            data = xr.open_zarr(store, group=name, consolidated=False, zarr_format=3, chunks=None)
         except (OSError, ValueError, KeyError) as e:
             raise StoreError(f"{self._path / name} cannot be read ({e}); restore it from a copy or build the session again") from None
         array = data["data"].assign_attrs(data.attrs).rename(name)

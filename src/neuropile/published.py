@@ -221,6 +221,18 @@ class PublishedRows:
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / name}.parquet cannot be read ({e}); publish the pile again or fetch the file") from None
 
+    def problems(self) -> list[str]:
+        """What is damaged, once every column of every row is read."""
+        found = []
+        for i, (_, path) in enumerate(self._files):
+            file = self._open(i)
+            for group in range(file.metadata.num_row_groups):
+                try:
+                    file.read_row_group(group)
+                except parquet.ERRORS as e:
+                    found.append(f"{path} is damaged ({e}); publish the pile again or fetch the file")
+        return found
+
     def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:
         try:
             table = self._open(file).read_row_group(group, columns=list(columns), use_threads=False)

@@ -87,7 +87,7 @@ class Session:
 
     @cached_property
     def _units(self) -> pa.Table:
-        table = self._table(layout.UNITS_FILE)
+        table = self.table(layout.UNITS_FILE)
         if table.num_rows != self.n_units:
             raise StoreError(f"{self.root}: units.parquet has {table.num_rows} rows, session.json says {self.n_units}; build the session again")
         return table
@@ -97,7 +97,7 @@ class Session:
         """The tables of intervals by name, each read when asked for."""
         prefix = f"{layout.INTERVALS_FOLDER}/"
         names = [f.removeprefix(prefix).removesuffix(".parquet") for f in self.record["files"] if f.startswith(prefix)]
-        return Intervals(self.key, names, lambda name: self._table(f"{prefix}{name}.parquet").to_pandas())
+        return Intervals(self.key, names, lambda name: self.table(f"{prefix}{name}.parquet").to_pandas())
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -114,7 +114,7 @@ class Session:
     @cached_property
     def observed(self) -> Observed:
         """When silence is data, in ticks."""
-        table = self._table(f"{layout.INTERVALS_FOLDER}/observed.parquet")
+        table = self.table(f"{layout.INTERVALS_FOLDER}/observed.parquet")
         start, stop = (table.column(c).to_numpy() for c in ("start_tick", "stop_tick"))
         if not np.allclose(table.column("start_s").to_numpy() * self.ticks_per_s, start, rtol=1e-9, atol=0.5):
             raise StoreError(f"{self.root}: observed.parquet and session.json differ in ticks_per_s; build the session again")
@@ -325,7 +325,8 @@ class Session:
         group = {i: nap.Ts(trains[i]) for i in range(len(rows))}
         return nap.TsGroup(group, time_support=support, metadata=metadata)
 
-    def _table(self, name: str) -> pa.Table:
+    def table(self, name: str) -> pa.Table:
+        """One of its Parquet files, as Arrow."""
         try:
             return parquet.read(self.root / name)
         except parquet.ERRORS as e:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from neuropile import layout, parquet
 from neuropile.binning import MAX_SHARE_NOT_FINITE, MAX_TICK, tick_of, to_ticks
+from neuropile.digest import ContentDigest
 from neuropile.errors import BadTimes, NoEvents
 from neuropile.progress import QUIET, Progress
 from neuropile.spans import Observed, subtract
@@ -64,12 +65,9 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
     units = _units_table(recording, provenance.dataset, trains, inside, observed)
     intervals = {name: layout.conform_intervals(name, table) for name, table in sorted(recording.intervals.items())}
     intervals["observed"] = _observed_table(observed, recording.ticks_per_s)
-    digest = layout.ContentDigest()
-    digest.text(recording.quantity, recording.clock, recording.ticks_per_s)
-    digest.table("units", units)
-    for name, table in intervals.items():
-        digest.table(f"intervals/{name}", table)
-    digest.array("spikes", (t.astype(np.int64, copy=False) for t in trains), "int64", (n_spikes,))
+    digest = ContentDigest()
+    digest.session((recording.quantity, recording.clock, recording.ticks_per_s), units, intervals)
+    digest.spikes(trains, n_spikes)
 
     parquet.write(units, folder / layout.UNITS_FILE)
     (folder / layout.INTERVALS_FOLDER).mkdir()
@@ -256,7 +254,7 @@ def _row_groups(counts: np.ndarray) -> Iterator[tuple[int, int]]:
         yield first, len(counts)
 
 
-def _write_signals(signals: Mapping[str, Signal], folder: Path, digest: layout.ContentDigest) -> None:
+def _write_signals(signals: Mapping[str, Signal], folder: Path, digest: ContentDigest) -> None:
     """Each signal as a group of its own: the array under `data`, its time stamps, where irregular, under `time`."""
     if not signals:
         return
@@ -274,7 +272,7 @@ def _write_signals(signals: Mapping[str, Signal], folder: Path, digest: layout.C
             _write_array(group, "time", signal.time_s, ("time",), digest)
 
 
-def _write_array(group: Any, name: str, data: Any, dims: tuple[str, ...], digest: layout.ContentDigest) -> None:
+def _write_array(group: Any, name: str, data: Any, dims: tuple[str, ...], digest: ContentDigest) -> None:
     from zarr.codecs import ZstdCodec
 
     dtype = np.dtype(data.dtype).newbyteorder("=")
