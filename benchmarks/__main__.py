@@ -1,128 +1,31 @@
-"""Run every benchmark and print a row each: what, on which data, the peer's figure, ours, the ratio and the aim."""
+"""Run benchmarks and print their tables: `python -m benchmarks [speed] [format] [remote] [--json]`, all of them by default."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.common import median_s, stores
-from neuropile import Store, make_pile, open_pile
-from neuropile.binning import bin_ticks
+from benchmarks import format, remote, speed
 from neuropile.cli.output import table
-from neuropile.pile import SEGMENT_SCHEMA
 
-Row = dict[str, object]
-
-
-def row(what: str, data: str, peer: str, theirs: float | None, ours: float, aim: str, *, ratio: float | None = None) -> Row:
-    """One line of the table."""
-    ratio = ratio if ratio is not None else ours / theirs if theirs else None
-    return {"what": what, "data": data, "peer": peer, "theirs": theirs, "ours": ours, "ratio": ratio, "aim": aim}
-
-
-def binning(name: str, store: Store) -> Row:
-    """Spike times to 20 ms counts, Mspike/s: numpy.histogram unit by unit against ours."""
-    session = max((store[k] for k in store), key=lambda s: s.n_spikes)
-    spikes = session.spikes()
-    n_bins = int(session.duration_s / 0.02) + 1
-    first = int(spikes.times.min() / 0.02)
-    edges = (first + np.arange(n_bins + 1)) * 0.02
-    ticks = (spikes.times * session.ticks_per_s).astype(np.int64) - first * 2000
-    theirs = median_s(lambda: [np.histogram(spikes[i], edges)[0].astype(np.uint8) for i in range(len(spikes))])
-    ours = median_s(lambda: bin_ticks(ticks, spikes.offsets, ticks_per_bin=2000, n_bins=n_bins))
-    n = len(spikes.times) / 1e6
-    return row("spike times to 20 ms counts, Mspike/s", name, "numpy.histogram a unit", n / theirs, n / ours, ">= 100x")
-
-
-def session_counts(name: str, store: Store) -> Row:
-    """A stored session to dense 20 ms counts, Gtoken/s, one thread."""
-    session = max((store[k] for k in store), key=lambda s: s.n_units)
-    rows, grid = np.arange(session.n_units), session.grid(0.02)
-    out = np.empty((session.n_units, grid.n_bins), np.uint8)
-    seconds = median_s(lambda: session.counter.count_into(out, rows, grid))
-    return row("dense counts out of ticks, whole session, Gtoken/s", name, "", None, out.size / seconds / 1e9, ">= 1")
-
-
-def published(name: str, store: Store, folder: Path) -> list[Row]:
-    """A published pile: bits a token over the per-unit entropy, and counts out of it beside `datasets`."""
-    import datasets
-
-    pile = make_pile(store, quality="all", test=0)
-    sparse = pile.publish(folder / f"{name}-sparse", layout="sparse")
-    pile.publish(folder / f"{name}-dense", layout="dense")
-    opened = open_pile(folder / f"{name}-sparse")
-    entropy = sum(unit_entropy_bits(s.counts().to_numpy()) for s in opened) / pile.n_tokens
-    buffer = np.empty(max(s.n_tokens for s in opened), np.uint8)
-    segments = list(opened)
-
-    def ours() -> None:
-        opened.source.rows._group.cache_clear()  # type: ignore[attr-defined]
-        for s in segments:
-            s.counts(out=buffer)
-
-    loaded = datasets.load_dataset(str(folder / f"{name}-dense"), split="train", cache_dir=str(folder / "cache")).with_format("numpy")
-    few = range(min(2, len(loaded)))
-    tokens = sum(np.asarray(loaded[i]["spike_counts"]).size for i in few)
-    theirs = tokens / median_s(lambda: [loaded[i]["spike_counts"] for i in few]) / 1e9
-    labelled = pile.n_tokens / median_s(lambda: [s.counts() for s in segments]) / 1e9
-    return [
-        row("published size, bits a token, over per-unit entropy", name, "entropy", entropy, sparse.bits_per_token, "<= 1.10x"),
-        row("counts out of a published pile into a buffer, Gtoken/s", name, "datasets, numpy format", theirs, pile.n_tokens / median_s(ours) / 1e9, ">= 3"),
-        row("the same as labelled counts(), Gtoken/s", name, "datasets, numpy format", theirs, labelled, ">= 1.5"),
-    ]
-
-
-def unit_entropy_bits(counts: np.ndarray) -> float:
-    """Bits of an ideal code that knows each unit's distribution of counts: the sum over units of n * H(unit)."""
-    total = 0.0
-    for unit in counts:
-        n = np.bincount(unit)
-        p = n[n > 0] / len(unit)
-        total -= len(unit) * float((p * np.log2(p)).sum())
-    return total
-
-
-def listing() -> Row:
-    """Splitting, selecting and shuffling a list of 50 000 segments, seconds."""
-    import pyarrow as pa
-
-    from neuropile.pile import Pile, StoreSource
-
-    n = 50_000
-    rng = np.random.default_rng(0)
-    columns = {
-        f.name: pa.array([f"{f.name}_{i % 700}" for i in range(n)]) if pa.types.is_string(f.type) else pa.array(rng.integers(1, 1000, n)).cast(f.type)
-        for f in SEGMENT_SCHEMA
-    }
-    columns["split"] = pa.array(rng.choice(["train", "val", "test"], n))
-    pile = Pile(pa.table(columns), StoreSource({}), {})
-    seconds = median_s(lambda: [pile.train, pile.test, pile.take(rng.permutation(n)), pile.summary()])
-    return row("split, shuffle and sum up 50 000 segments, s", "made up", "", None, seconds, "< 3 s")
-
-
-def help_time() -> Row:
-    """`neuropile --help` in a process of its own, seconds."""
-    seconds = median_s(lambda: subprocess.run([sys.executable, "-m", "neuropile", "--help"], capture_output=True, check=True), repeats=9)
-    return row("neuropile --help, s", "", "", None, seconds, "< 0.3 s")
+SUITES = {"speed": speed.tables, "format": format.tables, "remote": remote.tables}
 
 
 def main() -> None:
-    """Make the stores, run everything, print one table or, with --json, one array."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rows: list[Row] = []
-        for data, store in stores(folder).items():
-            rows += [binning(data, store), session_counts(data, store), *published(data, store, folder)]
-        rows += [listing(), help_time()]
+    """Run the suites that are named, or all."""
+    asked = [a for a in sys.argv[1:] if a != "--json"] or list(SUITES)
+    found = {}
+    for name in asked:
+        with tempfile.TemporaryDirectory() as folder:
+            for title, rows in SUITES[name](Path(folder)).items():
+                found[title] = rows
+                if "--json" not in sys.argv:
+                    table(rows, list(rows[0]), title=title)
     if "--json" in sys.argv:
-        print(json.dumps(rows))
-    else:
-        table(rows, ["what", "data", "peer", "theirs", "ours", "ratio", "aim"])
+        print(json.dumps(found))
 
 
-main()
+if __name__ == "__main__":
+    main()

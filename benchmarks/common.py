@@ -39,15 +39,18 @@ def synthetic(n_units: int, duration_s: float, seed: int = 0) -> Recording:
         own = np.random.default_rng((seed, unit))
         return np.sort(own.uniform(0, duration_s, own.poisson(rates[unit] * duration_s)))
 
-    units = pa.table({"unit_id": [str(i) for i in range(n_units)]})
+    metrics = {f"metric_{i}": rng.normal(size=n_units) for i in range(30)}  # as many as a sorted session has
+    units = pa.table({"unit_id": [str(i) for i in range(n_units)], **metrics})
     return Recording("synthetic", units, Trains(n_units, read))
 
 
-def stores(folder: Path, n_units: int = 800, duration_s: float = 1500.0) -> dict[str, Store]:
-    """A store of the bundled real recordings and one of synthetic spikes."""
-    real = create_store(folder / "real")
-    for source, files in bundled():
-        building.ingest(files, real, readers.find, dataset=source["dataset"])
-    made = create_store(folder / "synthetic")
-    building.add_recording(made, synthetic(n_units, duration_s), Provenance("synthetic", (), "benchmarks"))
-    return {"real": real, "synthetic": made}
+def stores(folder: Path, n_units: int = 800, duration_s: float = 1500.0, *, real: bool = True) -> dict[str, Store]:
+    """A store of the bundled real recordings, where asked for, and one of synthetic spikes."""
+    found = {}
+    if real:
+        found["real"] = create_store(folder / "real")
+        for source, files in bundled():
+            building.ingest(files, found["real"], readers.find, dataset=source["dataset"])
+    found["synthetic"] = create_store(folder / "synthetic")
+    building.add_recording(found["synthetic"], synthetic(n_units, duration_s), Provenance("synthetic", (), "benchmarks"))
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuropile import layout
+from neuropile import layout, remote
 from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
 from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
 from neuropile.progress import QUIET, Progress
@@ -133,12 +133,24 @@ def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader]
 
 def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
     """The files of a source with their digests: one for a file, one a file for a folder whose reader names them, else one for all."""
+    if remote.is_remote(path):
+        return (_remote_asset(path),)
     if path.is_file():
         return (Asset(path.name, path.stat().st_size, sha256_file(path)),)
     files = reader.files(path)
     if files is None:
         return (Asset(path.name, *sha256_tree(path)),)
     return tuple(Asset(f.relative_to(path).as_posix(), f.stat().st_size, sha256_file(f)) for f in files)
+
+
+def _remote_asset(path: Any) -> Asset:
+    """A source far away, of which only parts are read: what its server says of it instead of a digest."""
+    try:
+        facts = remote.persist(lambda: path.fs.info(path.path), path)
+    except OSError as e:
+        raise UnreadableFile(f"{path}: cannot be reached ({e})") from None
+    version = next((str(facts[k]) for k in ("ETag", "etag", "VersionId", "LastModified", "mtime", "created") if facts.get(k)), None)
+    return Asset(path.name, facts.get("size"), None, remote.public(path), version)
 
 
 def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, terms: Terms) -> Outcome:

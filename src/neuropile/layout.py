@@ -102,6 +102,7 @@ INTERVAL_COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "p_left": pa.float64(),
         "correct": pa.bool_(),
         "reward_ul": pa.float64(),
+        "offset_s": _SECONDS,  # on the clock of trials laid end to end: what was added to the trial's own times
     },
     "presentations": {
         "start_s": _SECONDS,

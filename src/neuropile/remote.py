@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 #: Ranges of one file closer together than this are fetched as one: a request costs more than the bytes between.
 MAX_HOLE = 128 << 10
@@ -28,6 +29,12 @@ def as_path(place: Any) -> Any:
 
         return UPath(place)
     return Path(place) if isinstance(place, str) else place
+
+
+def public(url: Any) -> str:
+    """A URL without what may be secret in it: user, password, query."""
+    parts = urlsplit(str(url))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def is_remote(path: Any) -> bool:

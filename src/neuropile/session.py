@@ -325,6 +325,12 @@ class Session:
         group = {i: nap.Ts(trains[i]) for i in range(len(rows))}
         return nap.TsGroup(group, time_support=support, metadata=metadata)
 
+    def to_nwb(self, path: str | Path, *, replace: bool = False) -> Path:
+        """Write the session as one valid NWB file (needs pynwb: `neuropile[nwb]`); see `exporting.to_nwb`."""
+        from neuropile import exporting
+
+        return exporting.to_nwb(self, path, replace=replace)
+
     def table(self, name: str) -> pa.Table:
         """One of its Parquet files, as Arrow."""
         try:

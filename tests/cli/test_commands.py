@@ -94,7 +94,7 @@ def test_hdf5_without_units_says_what_was_sought_and_what_it_holds(tmp_path: Pat
     with h5py.File(tmp_path / "lfp.h5", "w") as f:
         f["lfp"] = [1.0, 2.0]
     done = run("ingest", tmp_path / "lfp.h5", "--store", tmp_path / "store", code=1)
-    assert "neither NWB nor MATLAB 7.3 (it holds lfp)" in done.stderr
+    assert "neither NWB nor MATLAB 7.3: say which array is what; it holds lfp" in done.stderr
 
 
 def test_a_folder_that_is_no_store_is_never_written_into(tmp_path: Path) -> None:

@@ -54,14 +54,14 @@ class TestNotTheFormat:
         ("content", "words"),
         [
             (b"", "the file is empty (0 bytes); fetch it again"),
-            (b"spikes,unit\n0.1,3\n", "begins with b'spikes,unit\\n0.1,', which is no format known here; this version reads NWB 2.x (HDF5) and MATLAB 7.3"),
+            (b"spikes,unit\n0.1,3\n", "begins with b'spikes,unit\\n0.1,', which is no format known here; this version reads NWB 2.x (HDF5 or Zarr), "),
             (b"\x89HDF\r\n", "which is no format known here"),
             (b"\x89HDF\r\n\x1a\n", "not a readable HDF5 file"),
             (b"\x89HDF\r\n\x1a\n" + bytes(500), "not a readable HDF5 file"),
             (b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + bytes(90), "not a readable HDF5 file"),
             (
                 b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90),
-                "a MATLAB 5 file; this version reads NWB 2.x (HDF5) and MATLAB 7.3: save it in MATLAB with -v7.3",
+                "a MATLAB 5 file: say which array is what; ",
             ),
         ],
         ids=["empty", "text", "half a signature", "signature alone", "no superblock", "MATLAB 7.3 header alone", "MATLAB 5"],
@@ -81,7 +81,7 @@ class TestNotTheFormat:
             f["sCount"], f["spikes"] = [1, 2], [0.1, 0.2, 0.3]
         error = error_of(path)
         assert isinstance(error, UnreadableFile)
-        assert "an HDF5 file that is neither NWB nor MATLAB 7.3 (it holds sCount, spikes); this version reads" in str(error)
+        assert "an HDF5 file that is neither NWB nor MATLAB 7.3: say which array is what; it holds sCount (2,) int64, spikes (3,) float64" in str(error)
         assert ingest(path).error == str(error)
 
     def test_an_nwb_reader_refuses_other_hdf5(self, tmp_path):
@@ -104,7 +104,9 @@ class TestNotTheFormat:
         assert readers.find_sources(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
 
     def test_a_folder_without_such_files_says_so(self, tmp_path):
-        with pytest.raises(UnreadableFile, match=r"a folder without a file ending in \.nwb, \.mat, \.h5, \.hdf5"):
+        with pytest.raises(
+            UnreadableFile, match=r"a folder without a session folder \(ALF, Kilosort, NWB in Zarr\) or a file ending in \.nwb, \.mat, \.h5, \.hdf5"
+        ):
             readers.find_sources(tmp_path)
         with pytest.raises(UnreadableFile, match="no such file or folder"):
             readers.find_sources(tmp_path / "nowhere")

@@ -12,7 +12,7 @@ import typer
 from neuropile.cli.demo import demo
 from neuropile.cli.output import say
 from neuropile.cli.piles import pile, plot, publish
-from neuropile.cli.stores import index, info, ingest, units
+from neuropile.cli.stores import index, info, ingest, units, verify
 from neuropile.errors import NeuropileError
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo, ingest, info, index, units, pile, publish, plot):
+for command in (demo, ingest, info, index, units, pile, publish, plot, verify):
     app.command(no_args_is_help=command is not demo)(command)
 
 

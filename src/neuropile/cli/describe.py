@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from neuropile import layout
-from neuropile.errors import NeuropileError
+from neuropile import layout, readers, remote
+from neuropile.errors import NeuropileError, UnreadableFile
 from neuropile.published import MARKER
+from neuropile.types import Reader
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Facts by name, the kind first.
+def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str] | None = None) -> dict[str, Any]:
+    """Facts by name, the kind first; `sample_rate` and `mapping` as in `readers.find`.
 
     Raises
     ------
     NeuropileError : there is nothing at `path`, or nothing that is known here
     """
-    if not path.exists():
+    if not remote.is_remote(path) and not path.exists():
         raise NeuropileError(f"{path}: no such file or folder")
-    if path.is_dir():
-        for name, tell in ((layout.STORE_FILE, _store), (layout.SESSION_FILE, _session), (MARKER, _pile)):
-            if (path / name).is_file():
-                return tell(path)
-        raise NeuropileError(f"{path} is neither a store, a session nor a published pile (no {layout.STORE_FILE}, {layout.SESSION_FILE} or {MARKER} in it)")
-    with open(path, "rb") as f:
-        parquet = f.read(4) == b"PAR1"
-    return _pile(path) if parquet else _recording(path)
+    for name, tell in ((layout.STORE_FILE, _store), (layout.SESSION_FILE, _session), (MARKER, _pile)):
+        if _holds(path, name):
+            return tell(path)
+    if not remote.is_remote(path) and path.is_file():
+        with open(path, "rb") as f:
+            if f.read(4) == b"PAR1":
+                return _pile(path)
+    try:
+        reader = readers.find(path, sample_rate=sample_rate, mapping=mapping)
+    except UnreadableFile as e:
+        try:
+            return _arrays(path)
+        except NeuropileError:
+            raise e from None
+    return _recording(path, reader)
 
 
-def _store(path: Path) -> dict[str, Any]:
+def _holds(folder: Any, name: str) -> bool:
+    """Whether a folder holds a file."""
+    if not remote.is_remote(folder):
+        return bool((folder / name).is_file())
+    return bool(remote.persist(lambda: (folder / name).fs.exists((folder / name).path), folder))
+
+
+def _store(path: Any) -> dict[str, Any]:
     from neuropile.store import open_store
 
     store = open_store(path)
@@ -41,17 +55,17 @@ def _store(path: Path) -> dict[str, Any]:
     return {"kind": "store", "sessions": len(store), "datasets": rows.to_dict("records"), "failed": failed}
 
 
-def _session(path: Path) -> dict[str, Any]:
+def _session(path: Any) -> dict[str, Any]:
     from neuropile.session import Session
 
-    record = Session(path).record
+    session = Session(path)
+    record = session.record
     shown = ["dataset", "session_id", "subject_id", "species", "quantity", "n_units", "n_spikes"]
     shown += ["duration_s", "observed_s", "span_source", "regions", "license", "citation"]
-    intervals = [f.split("/")[1].removesuffix(".parquet") for f in record["files"] if "/" in f]
-    return {"kind": "session", **{k: record[k] for k in shown}, "intervals": intervals, "signals": record["signals"], "notes": record["notes"]}
+    return {"kind": "session", **{k: record[k] for k in shown}, "intervals": list(session.intervals), "signals": record["signals"], "notes": record["notes"]}
 
 
-def _pile(path: Path) -> dict[str, Any]:
+def _pile(path: Any) -> dict[str, Any]:
     from neuropile.pile import open_pile
 
     pile = open_pile(path)
@@ -59,10 +73,16 @@ def _pile(path: Path) -> dict[str, Any]:
     return {"kind": "published pile" if path.is_dir() else "pile", "segments": len(pile), "tokens": pile.n_tokens, **made, "splits": pile.summary()}
 
 
-def _recording(path: Path) -> dict[str, Any]:
-    from neuropile import readers
+def _arrays(path: Any) -> dict[str, Any]:
+    """What a file without a format of spikes holds, and the mapping that may read it."""
+    from neuropile.readers import arrays
 
-    reader = readers.find(path)
+    held = [{"name": name, "shape": str(shape), "dtype": dtype} for name, shape, dtype in arrays.contents(path)]
+    told = arrays.suggest(path)
+    return {"kind": "arrays", "reader": None, "arrays": held, "hint": told[max(told.find("likely read by"), 0) :]}
+
+
+def _recording(path: Any, reader: Reader) -> dict[str, Any]:
     with reader(path) as recording:
         return {
             "kind": "recording",

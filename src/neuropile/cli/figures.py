@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neuropile.progress import Progress
 
 
-def draw(path: Path, out: Path, *, examples: int, every: bool, session: str | None, seed: int, progress: Progress) -> list[Path]:
+def draw(path: Any, out: Path, *, examples: int, every: bool, session: str | None, seed: int, progress: Progress) -> list[Path]:
     """The figures of `neuropile plot`, written; see its help."""
     if seed < 0:
         raise PileError(f"seed is {seed}; it must be 0 or more")

@@ -13,7 +13,7 @@ PilePath = Annotated[Path, typer.Argument(help="A pile file or a published folde
 
 
 def pile(
-    stores: Annotated[list[Path], typer.Argument(help="One store or more.")],
+    stores: Annotated[list[str], typer.Argument(help="One store or more: folders or URLs.")],
     out: Annotated[Path, typer.Option(help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
     bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/32.")] = "0.02",
     max_tokens: Annotated[int, typer.Option(help="The most tokens (unit x bin) of a segment.")] = 10_000_000,
@@ -78,7 +78,7 @@ def publish(
 
 
 def plot(
-    path: Annotated[Path, typer.Argument(help="A pile file, a published folder, a store or a session's folder.")],
+    path: Annotated[str, typer.Argument(help="A pile file, a published folder, a store or a session's folder; a store may be a URL.")],
     out: Annotated[Path, typer.Option(help="The figure's file: .png, .svg or .pdf; of several figures each adds its name.")] = Path("plot.png"),
     examples: Annotated[int, typer.Option(help="How many random segments of a pile, or sessions of a store.")] = 9,
     every: Annotated[bool, typer.Option("--all", help="One figure for every dataset of a pile, or every session of a store.")] = False,
@@ -90,9 +90,10 @@ def plot(
 
     Example: neuropile plot pile.parquet --examples 9 --out segments.png
     """
+    from neuropile import remote
     from neuropile.cli import figures
 
-    written = figures.draw(path, out, examples=examples, every=every, session=session, seed=seed, progress=progress())
+    written = figures.draw(remote.as_path(path), out, examples=examples, every=every, session=session, seed=seed, progress=progress())
     if not as_json:
         for file in written:
             print(file)

@@ -3,46 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from neuropile.cli.output import Json, emit, progress, say, table
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The store: a folder, made if it is not there.")]
-StorePath = Annotated[Path, typer.Argument(help="A store.")]
+StorePath = Annotated[str, typer.Argument(help="A store: a folder or a URL.")]
+SampleRate = Annotated[float | None, typer.Option(help="Samples a second, where the source counts in samples and does not say.")]
+Mapping = Annotated[list[str] | None, typer.Option("--map", help="Which array is what, as key=array, once a key; see docs/explain/mapping.md.")]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders to search for them: NWB 2.x and MATLAB 7.3.")],
+    paths: Annotated[list[str], typer.Argument(help="Files, session folders, or folders to search for them: NWB (HDF5, Zarr), ALF, Kilosort, MATLAB; URLs.")],
     store: StoreOption,
     dataset: Annotated[str, typer.Option(help="The dataset the sessions belong to.")] = "local",
     replace: Annotated[bool, typer.Option(help="Build again sessions that are stored already from other bytes.")] = False,
     license: Annotated[str | None, typer.Option(help="The licence of the data, as its SPDX name, such as CC-BY-4.0.")] = None,
     citation: Annotated[str | None, typer.Option(help="What to cite when the data are used.")] = None,
+    sample_rate: SampleRate = None,
+    mapping: Mapping = None,
+    compat: Annotated[str | None, typer.Option(help="upstream: as the published neural-pile scripts do, as dataset NAME@upstream.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read recordings into a store, one session a file.
+    """Read recordings into a store, one session a file or session folder.
 
-    Sessions that are stored already are skipped; a file that fails is recorded, the others go on, and the exit code is 1.
+    Sessions that are stored already are skipped; one that fails is recorded, the others go on, and the exit code is 1.
+    Files that follow no format are read by a mapping of which array is what: --map times=spikes --map counts=sCount.
 
     Example: neuropile ingest recordings/ --store store --dataset mylab
     """
-    from neuropile import building, readers
-    from neuropile.errors import UnreadableFile
+    from functools import partial
+
+    from neuropile import building, readers, remote
+    from neuropile.errors import NeuropileError, UnreadableFile
+    from neuropile.readers import arrays
     from neuropile.store import create_store
 
-    files: list[Path] = []
+    if compat not in (None, "upstream"):
+        raise NeuropileError(f"--compat is {compat!r}; there is one other way of reading: --compat upstream")
+    known = arrays.parse(mapping) if mapping else None
+    find = partial(readers.find, sample_rate=sample_rate, mapping=known, upstream=compat == "upstream")
+    dataset = f"{dataset}@upstream" if compat else dataset
+    files: list[Any] = []
     missing: list[dict[str, object]] = []
     for path in paths:
         try:
-            files += readers.find_sources(path)
+            files += readers.find_sources(remote.as_path(path), mapped=bool(known))
         except UnreadableFile as e:
-            missing.append({"path": str(path), "session": None, "status": "failed", "error": str(e)})
+            missing.append({"path": path, "session": None, "status": "failed", "error": str(e)})
     outcomes = []
     if files:
         terms = building.Terms(license, citation)
-        outcomes = building.ingest(files, create_store(store), readers.find, dataset=dataset, replace=replace, terms=terms, progress=progress())
+        outcomes = building.ingest(files, create_store(store), find, dataset=dataset, replace=replace, terms=terms, progress=progress())
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]
     for row in failed:
@@ -58,15 +72,20 @@ def ingest(
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="A recording, a session folder, a store, a pile file or a published folder.")], as_json: Json = False
+    path: Annotated[str, typer.Argument(help="A recording (file, folder, URL), a session, a store, a pile file or a published folder.")],
+    sample_rate: SampleRate = None,
+    mapping: Mapping = None,
+    as_json: Json = False,
 ) -> None:
-    """Tell what is in a file, session, store or pile.
+    """Tell what is in a file, session, store or pile, and which reader takes it.
 
     Example: neuropile info recording.nwb
     """
+    from neuropile import remote
     from neuropile.cli.describe import describe
+    from neuropile.readers import arrays
 
-    facts = describe(path)
+    facts = describe(remote.as_path(path), sample_rate, arrays.parse(mapping) if mapping else None)
     if not as_json:
         for name, value in facts.items():
             if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -122,3 +141,26 @@ def units(
         table(found, ["dataset", "region", "sessions", "units", "spikes", "median_rate_hz"])
         print(f"{len(rows):,} of {opened.unit_table.num_rows:,} units in {len(picked.units):,} sessions pass")
     emit(result, as_json)
+
+
+def verify(
+    path: Annotated[str, typer.Argument(help="A store (folder or URL), a session, a pile file or a published folder.")],
+    as_json: Json = False,
+) -> None:
+    """Read everything again and compare it with what was written: digests, the index against the sessions, splits that leak.
+
+    Warnings are printed; an error makes the exit code 1.
+
+    Example: neuropile verify store
+    """
+    from neuropile.verifying import verify as find_problems
+
+    found = [vars(f) for f in find_problems(path, progress())]
+    errors = sum(f["level"] == "error" for f in found)
+    if not as_json:
+        if found:
+            table(found, ["level", "where", "problem"])
+        print(f"{path}: {errors} errors, {len(found) - errors} warnings" if found else f"{path}: all is as it was written")
+    emit({"path": path, "ok": not errors, "findings": found}, as_json)
+    if errors:
+        raise typer.Exit(1)

@@ -1,10 +1,12 @@
-"""NWB 2.x files (HDF5): units wherever the table lives, intervals, subject and behaviour, read as they are asked for."""
+"""NWB 2.x (HDF5 files, Zarr folders): units wherever the table lives, intervals, subject and behaviour, read as they are asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from neuropile.paths import safe_name
 from neuropile.types import Reader, Recording
 
 
@@ -18,8 +20,8 @@ class NwbUnits(Reader):
     region: str | None = None
     quality: str | None = None
 
-    def __call__(self, path: Path) -> Recording:
-        """Open a file and return its recording, spike trains and signals still unread.
+    def __call__(self, path: Any) -> Recording:
+        """Open a file, a Zarr folder, or either at a URL (a UPath), and return its recording, spike trains and signals still unread.
 
         Raises
         ------
@@ -28,7 +30,26 @@ class NwbUnits(Reader):
         """
         from neuropile.readers import nwb_file
 
-        return nwb_file.read(Path(path), self.region, self.quality)
+        path = Path(path) if isinstance(path, str) else path
+        return nwb_file.read(path, safe_name(self.session_name(path)), self.region, self.quality)
+
+    def session_name(self, path: Any) -> str:
+        """The file's name without `.nwb`, and without `.zarr` behind it."""
+        return session_name(path)
+
+
+def session_name(path: Any) -> str:
+    """What the session of an NWB file is called: `x` of `x.nwb`, `x.nwb.zarr` and `x.zarr`."""
+    stem = str(path.stem)
+    return stem.removesuffix(".nwb") if path.suffix == ".zarr" else stem
+
+
+def takes(path: Any) -> bool:
+    """Whether a folder is an NWB file in Zarr."""
+    from neuropile.readers import zarr_tree
+
+    attributes = zarr_tree.root_attributes(path)
+    return "nwb_version" in attributes or attributes.get("neurodata_type") == "NWBFile"
 
 
 def units(*, region: str | None = None, quality: str | None = None) -> NwbUnits:

@@ -1,38 +1,36 @@
-"""One NWB file into a Recording: units, intervals, signals and what the file says of itself, put together."""
+"""One NWB file, in HDF5 or Zarr, into a Recording: units, intervals, signals and what the file says of itself, put together."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.paths import safe_name
-from neuropile.readers import h5, nwb_intervals, nwb_signals, nwb_units, tables
+from neuropile.readers import nwb_intervals, nwb_signals, nwb_units, tables
+from neuropile.readers import nwb_tree as tree
 from neuropile.types import Recording, Signal, Spans, Subject, Trains
 
 _ROOT_TEXTS = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
 _GENERAL_TEXTS = ("session_id", "lab", "institution", "experimenter", "experiment_description", "related_publications", "keywords")
 
 
-def read(path: Path, region: str | None = None, quality: str | None = None) -> Recording:
+def read(path: Any, session_id: str, region: str | None = None, quality: str | None = None) -> Recording:
     """See NwbUnits.__call__."""
-    with h5.opened(path) as file:
-        return _read(file, path, region, quality)
+    with tree.opened(path) as file:
+        if "nwb_version" not in file.attrs and tree.kind(file) != "NWBFile":
+            raise UnreadableFile(f"{path}: {tree.FORMAT_OF[type(file)]}, but not NWB (no nwb_version attribute)")
+        return _read(file, session_id, region, quality)
 
 
-def _read(file: h5py.File, path: Path, region: str | None, quality: str | None) -> Recording:
-    if "nwb_version" not in file.attrs and h5.kind(file) != "NWBFile":
-        raise UnreadableFile(f"{path}: an HDF5 file, but not NWB (no nwb_version attribute)")
+def _read(file: tree.Group, session_id: str, region: str | None, quality: str | None) -> Recording:
     intervals, not_columns = nwb_intervals.find(file)
     signals, not_signals = nwb_signals.find(file)
     found, without = nwb_units.find(file)
     holds = _holdings(intervals, signals, [*without, *not_signals, *_elsewhere(file)])
     if not found:
-        raise NoEvents(f"{path}: sought spike_times in /units and processing/*/units, found none; the file holds {holds}")
+        raise NoEvents(f"{file.filename}: sought spike_times in /units and processing/*/units, found none; the file holds {holds}")
     notes = [f"left out, not table columns: {', '.join(not_columns)}"] if not_columns else []
     if not_signals:
         notes.append(f"series left out: {', '.join(not_signals)}")
@@ -41,17 +39,20 @@ def _read(file: h5py.File, path: Path, region: str | None, quality: str | None) 
     observed, span_source = _observed(file, parts)
     if len(parts) == 1:
         signals |= {n if n not in signals else f"units_{n}": s for n, s in parts[0].waveforms().items()}
+    subject, source = _subject(file), _metadata(file)
+    if tree.filled(file):
+        notes.append(f"nothing is stored of {', '.join(tree.filled(file))}: read as the fill value, which is how Zarr 3 keeps zeros")
     return Recording(
-        session_id=safe_name(path.stem),
+        session_id=session_id,
         units=units,
         trains=Trains(units.num_rows, _Chained(parts)),
-        subject=_subject(file),
+        subject=subject,
         intervals=intervals,
         signals=signals,
         observed=observed,
         invalid=nwb_intervals.invalid(file, intervals.get("invalid"), _probes(units)),
         span_source=span_source,
-        source=_metadata(file),
+        source=source,
         notes=(*notes, *(n for p in parts for n in p.notes)),
         holds=holds,
         close=file.close,
@@ -87,7 +88,7 @@ def _unique_ids(units: pa.Table, notes: list[str]) -> pa.Table:
     return units.set_column(units.schema.get_field_index("unit_id"), "unit_id", pa.array(qualified, pa.string()))
 
 
-def _observed(file: h5py.File, parts: list[nwb_units.Units]) -> tuple[Spans | None, str]:
+def _observed(file: tree.Group, parts: list[nwb_units.Units]) -> tuple[Spans | None, str]:
     own = [p.observed() for p in parts]
     if all(s is not None for s in own):
         shifts = np.cumsum([0] + [p.n_units for p in parts[:-1]])
@@ -98,36 +99,36 @@ def _observed(file: h5py.File, parts: list[nwb_units.Units]) -> tuple[Spans | No
     return (spans, "acquisition times") if spans is not None else (None, "spikes")
 
 
-def _subject(file: h5py.File) -> Subject:
-    group = h5.member(file, "general/subject")
-    if not isinstance(group, h5py.Group):
+def _subject(file: tree.Group) -> Subject:
+    group = tree.member(file, "general/subject")
+    if not tree.is_group(group):
         return Subject()
     return Subject(**{name: _text_or_none(group, name) for name in ("subject_id", "species", "sex", "age", "genotype")})
 
 
-def _text_or_none(group: h5py.Group, name: str) -> str | None:
-    dataset = h5.member(group, name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+def _text_or_none(group: tree.Group, name: str) -> str | None:
+    dataset = tree.member(group, name)
+    if not tree.is_array(dataset) or dataset.shape is None or tree.unread(dataset):
         return None
-    return ", ".join(h5.text(v).strip() for v in h5.values(dataset)) or None
+    return ", ".join(tree.text(v).strip() for v in tree.values(dataset)) or None
 
 
-def _metadata(file: h5py.File) -> dict[str, Any]:
+def _metadata(file: tree.Group) -> dict[str, Any]:
     """What the file says of itself."""
     found = {f"src_{n}": _text_or_none(file, n) for n in _ROOT_TEXTS}
-    general = h5.member(file, "general")
-    if isinstance(general, h5py.Group):
+    general = tree.member(file, "general")
+    if tree.is_group(general):
         found |= {f"src_{n}": _text_or_none(general, n) for n in _GENERAL_TEXTS}
-    found["src_nwb_version"] = h5.text(file.attrs.get("nwb_version", ""))
+    found["src_nwb_version"] = tree.text(file.attrs.get("nwb_version", ""))
     return {k: v for k, v in found.items() if v}
 
 
-def _elsewhere(file: h5py.File) -> list[str]:
+def _elsewhere(file: tree.Group) -> list[str]:
     """What lies in other files: told, never followed."""
-    groups = [file["/"], h5.member(file, "units"), h5.member(file, "processing")]
-    groups += [m for _, m in h5.members(groups[2])] if isinstance(groups[2], h5py.Group) else []
-    met = h5.Met()
-    return [f"{name} (in another file, not followed)" for g in groups if isinstance(g, h5py.Group) and met.is_new(g) for name in h5.links_out(g)]
+    groups = [file["/"], tree.member(file, "units"), tree.member(file, "processing")]
+    groups += [m for _, m in tree.members(groups[2])] if tree.is_group(groups[2]) else []
+    met = tree.Met()
+    return [f"{name} (in another file, not followed)" for g in groups if tree.is_group(g) and met.is_new(g) for name in tree.links_out(g)]
 
 
 def _holdings(intervals: dict[str, pa.Table], signals: dict[str, Signal], others: list[str]) -> str:

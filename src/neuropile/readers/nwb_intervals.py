@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 
 from neuropile.paths import safe_name
-from neuropile.readers import h5, nwb_terms, nwb_units, tables
+from neuropile.readers import nwb_terms, nwb_units, tables
+from neuropile.readers import nwb_tree as tree
 from neuropile.types import ALL_UNITS, Spans
 
 _RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
 
 
-def find(file: h5py.File) -> tuple[dict[str, pa.Table], list[str]]:
+def find(file: tree.Group) -> tuple[dict[str, pa.Table], list[str]]:
     """Every table of time intervals under its own name, and what did not fit one."""
-    top = h5.member(file, "intervals")
-    groups = list(h5.members(top)) if isinstance(top, h5py.Group) else []
-    groups += [(name, h5.member(file, name)) for name in ("trials", "epochs")]
-    groups += [(g.name.rsplit("/", 1)[-1], g) for g in nwb_units.processing_groups(file) if h5.kind(g) == "TimeIntervals"]
+    top = tree.member(file, "intervals")
+    groups = list(tree.members(top)) if tree.is_group(top) else []
+    groups += [(name, tree.member(file, name)) for name in ("trials", "epochs")]
+    groups += [(g.name.rsplit("/", 1)[-1], g) for g in nwb_units.processing_groups(file) if tree.kind(g) == "TimeIntervals"]
     found: dict[str, pa.Table] = {}
     left_out: list[str] = []
     for name, group in groups:
-        if not isinstance(group, h5py.Group) or not isinstance(h5.member(group, "start_time"), h5py.Dataset):
+        if not tree.is_group(group) or not tree.is_array(tree.member(group, "start_time")):
             continue
         table, columns = tables.read(group)
         left_out += [f"{group.name}/{c}" for c in columns]
@@ -37,7 +37,7 @@ def find(file: h5py.File) -> tuple[dict[str, pa.Table], list[str]]:
     return found, left_out
 
 
-def _free(key: str, group: h5py.Group, taken: dict[str, pa.Table]) -> str:
+def _free(key: str, group: tree.Group, taken: dict[str, pa.Table]) -> str:
     """A name no other table has: the plain one, else the path, else the path with a number."""
     path = safe_name(group.name.strip("/").replace("/", "_"))
     names = [key, path, *(f"{path}_{i}" for i in range(2, len(taken) + 3))]
@@ -65,7 +65,7 @@ def _is_truth(table: pa.Table, name: str) -> bool:
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind)
 
 
-def invalid(file: h5py.File, table: pa.Table | None, probe_of_unit: list[str | None]) -> Spans | None:
+def invalid(file: tree.Group, table: pa.Table | None, probe_of_unit: list[str | None]) -> Spans | None:
     """Invalid times that touch the spikes: all units', or those of the probes their tags name."""
     probes = _probes(file) | {p for p in probe_of_unit if p is not None}
     found: list[tuple[int, float, float]] = []
@@ -93,6 +93,6 @@ def _mentions(tag: str, probe: str) -> bool:
     return re.search(rf"(?<![^\W_]){re.escape(probe)}(?![^\W_])", tag, re.IGNORECASE) is not None
 
 
-def _probes(file: h5py.File) -> set[str]:
-    group = h5.member(file, "general/extracellular_ephys")
-    return {n for n, child in h5.members(group) if h5.kind(child) == "ElectrodeGroup"} if isinstance(group, h5py.Group) else set()
+def _probes(file: tree.Group) -> set[str]:
+    group = tree.member(file, "general/extracellular_ephys")
+    return {n for n, child in tree.members(group) if tree.kind(child) == "ElectrodeGroup"} if tree.is_group(group) else set()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import h5py
 import numpy as np
 
 from neuropile.errors import UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import h5
+from neuropile.readers import nwb_tree as tree
 from neuropile.types import Signal, Spans
 
 #: Series that are no behaviour: raw or filtered voltage, images, calcium, stimulus templates.
@@ -24,66 +23,66 @@ NOT_BEHAVIOUR = frozenset(
 _MAX_DEPTH = 4
 
 
-def find(file: h5py.File) -> tuple[dict[str, Signal], list[str]]:
+def find(file: tree.Group) -> tuple[dict[str, Signal], list[str]]:
     """Behaviour series of acquisition, processing and stimulus by their shortest distinct name; what was left out, and why."""
     found: dict[str, Signal] = {}
     skipped: list[str] = []
-    met = h5.Met()
+    met = tree.Met()
     for top in ("acquisition", "processing", "stimulus/presentation"):
-        group = h5.member(file, top)
-        for series in _series(group, 0, met) if isinstance(group, h5py.Group) and met.is_new(group) else ():
+        group = tree.member(file, top)
+        for series in _series(group, 0, met) if tree.is_group(group) and met.is_new(group) else ():
             path = series.name.strip("/")
             try:
-                if h5.kind(series) in NOT_BEHAVIOUR:
-                    raise UnreadableFile(h5.kind(series))
+                if tree.kind(series) in NOT_BEHAVIOUR:
+                    raise UnreadableFile(tree.kind(series))
                 found[path] = _signal(series)
             except UnreadableFile as e:
                 skipped.append(f"{path} ({e})")
     return _short_names(found), skipped
 
 
-def _series(group: h5py.Group, depth: int, met: h5.Met) -> Iterator[h5py.Group]:
+def _series(group: tree.Group, depth: int, met: tree.Met) -> Iterator[tree.Group]:
     """Every group below that holds a series, each once, containers opened."""
-    for _, child in h5.members(group):
-        if not isinstance(child, h5py.Group) or "colnames" in child.attrs or not met.is_new(child):
+    for _, child in tree.members(group):
+        if not tree.is_group(child) or "colnames" in child.attrs or not met.is_new(child):
             continue
-        timed = h5.member(child, "timestamps") is not None or h5.member(child, "starting_time") is not None
-        if h5.member(child, "data") is not None and (timed or h5.kind(child).endswith("Series")):
+        timed = tree.member(child, "timestamps") is not None or tree.member(child, "starting_time") is not None
+        if tree.member(child, "data") is not None and (timed or tree.kind(child).endswith("Series")):
             yield child
         elif depth < _MAX_DEPTH:
             yield from _series(child, depth + 1, met)
 
 
-def _signal(series: h5py.Group) -> Signal:
+def _signal(series: tree.Group) -> Signal:
     """A series as a signal; UnreadableFile, saying why in a few words, where it is none."""
-    data = h5.member(series, "data")
-    if not isinstance(data, h5py.Dataset) or not data.shape or not data.shape[0]:
+    data = tree.member(series, "data")
+    if not tree.is_array(data) or not data.shape or not data.shape[0]:
         raise UnreadableFile("empty")
     if data.dtype.kind not in "iufb":
         raise UnreadableFile("not numbers")
-    h5.check_size(data)
+    tree.check_size(data)
     times, start, rate = _clock(series)
     scale, offset = (_number(data.attrs.get(name, default), name) for name, default in (("conversion", 1.0), ("offset", 0.0)))
     return Signal(
         data=data if scale == 1.0 and offset == 0.0 else _Scaled(data, scale, offset),
         dims=("time", "channel", "component", "part")[: data.ndim],
-        unit=h5.text(data.attrs.get("unit", "")),
+        unit=tree.text(data.attrs.get("unit", "")),
         time_s=times,
         start_s=start,
         rate_hz=rate,
-        description=h5.text(series.attrs.get("description", "")),
+        description=tree.text(series.attrs.get("description", "")),
     )
 
 
-def _clock(series: h5py.Group) -> tuple[h5py.Dataset | None, float | None, float | None]:
+def _clock(series: tree.Group) -> tuple[tree.Array, float | None, float | None]:
     """The time stamps of a series, or its start and its rate."""
-    times, start = h5.member(series, "timestamps"), h5.member(series, "starting_time")
-    if isinstance(times, h5py.Dataset):
+    times, start = tree.member(series, "timestamps"), tree.member(series, "starting_time")
+    if tree.is_array(times):
         if not times.shape or times.ndim != 1 or times.dtype.kind not in "iuf":
             raise UnreadableFile("its time stamps are not one row of numbers")
-        h5.check_size(times)
+        tree.check_size(times)
         return times, None, None
-    if not isinstance(start, h5py.Dataset) or start.size != 1:
+    if not tree.is_array(start) or start.size != 1:
         raise UnreadableFile("neither time stamps nor a start")
     rate = _number(start.attrs.get("rate"), "rate")
     if rate <= 0:
@@ -104,7 +103,7 @@ def _number(value: Any, name: str) -> float:
 class _Scaled:
     """A dataset whose stored numbers are multiples of the unit: scaled as they are read."""
 
-    def __init__(self, data: h5py.Dataset, scale: float, offset: float) -> None:
+    def __init__(self, data: tree.Array, scale: float, offset: float) -> None:
         self._data, self._scale, self._offset = data, scale, offset
         self.shape, self.dtype = data.shape, np.dtype(np.float64)
 
@@ -132,13 +131,13 @@ def _group_name(path: str) -> str:
     return name.replace(".", "_") if name.lower() == "zarr.json" else name
 
 
-def voltage_spans(file: h5py.File) -> Spans | None:
+def voltage_spans(file: tree.Group) -> Spans | None:
     """The first to the last moment of each raw voltage series in acquisition, or None where there is none."""
     found: list[tuple[float, float]] = []
-    acquisition = h5.member(file, "acquisition")
-    for _, series in h5.members(acquisition) if isinstance(acquisition, h5py.Group) else ():
-        data = h5.member(series, "data") if h5.kind(series) == "ElectricalSeries" else None
-        if not isinstance(data, h5py.Dataset) or not data.shape or not data.shape[0]:
+    acquisition = tree.member(file, "acquisition")
+    for _, series in tree.members(acquisition) if tree.is_group(acquisition) else ():
+        data = tree.member(series, "data") if tree.kind(series) == "ElectricalSeries" else None
+        if not tree.is_array(data) or not data.shape or not data.shape[0]:
             continue
         try:
             times, start, rate = _clock(series)

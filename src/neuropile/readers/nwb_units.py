@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import h5, nwb_terms, tables
+from neuropile.readers import nwb_terms, tables
+from neuropile.readers import nwb_tree as tree
 from neuropile.types import Signal, Spans
 
 _NOT_COLUMNS = frozenset({"spike_times", "obs_intervals", "waveforms", "waveform_mean", "waveform_sd"})
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
-def find(file: h5py.File) -> tuple[list[h5py.Group], list[str]]:
+def find(file: tree.Group) -> tuple[list[tree.Group], list[str]]:
     """The tables of units with spike times, /units if it has them, else all under processing; the others, in words."""
-    found: list[h5py.Group] = []
+    found: list[tree.Group] = []
     without: list[str] = []
-    for group in chain([h5.member(file, "units")], processing_groups(file)):
-        if not isinstance(group, h5py.Group) or not (h5.kind(group) == "Units" or group.name.rsplit("/", 1)[-1] == "units"):
+    for group in chain([tree.member(file, "units")], processing_groups(file)):
+        if not tree.is_group(group) or not (tree.kind(group) == "Units" or group.name.rsplit("/", 1)[-1] == "units"):
             continue
-        if isinstance(h5.member(group, "spike_times"), h5py.Dataset):
+        if tree.is_array(tree.member(group, "spike_times")):
             found.append(group)
             if group.name == "/units":
                 break
@@ -34,34 +34,37 @@ def find(file: h5py.File) -> tuple[list[h5py.Group], list[str]]:
     return found, without
 
 
-def processing_groups(file: h5py.File) -> Iterator[h5py.Group]:
+def processing_groups(file: tree.Group) -> Iterator[tree.Group]:
     """The groups directly inside a processing module, by name, each once."""
-    processing = h5.member(file, "processing")
-    modules, groups = h5.Met(), h5.Met()
-    for _, module in h5.members(processing) if isinstance(processing, h5py.Group) else ():
-        if isinstance(module, h5py.Group) and modules.is_new(module):
-            yield from (group for _, group in h5.members(module) if isinstance(group, h5py.Group) and groups.is_new(group))
+    processing = tree.member(file, "processing")
+    modules, groups = tree.Met(), tree.Met()
+    for _, module in tree.members(processing) if tree.is_group(processing) else ():
+        if tree.is_group(module) and modules.is_new(module):
+            yield from (group for _, group in tree.members(module) if tree.is_group(group) and groups.is_new(group))
 
 
 class Units:
     """One units table: its columns now, a unit's spike times when asked."""
 
-    def __init__(self, file: h5py.File, group: h5py.Group, region: str | None, quality: str | None) -> None:
+    def __init__(self, file: tree.Group, group: tree.Group, region: str | None, quality: str | None) -> None:
         self.group = group
         self.notes: list[str] = []
-        self.spike_times = h5.member(group, "spike_times")
+        self.spike_times = tree.member(group, "spike_times")
         self.n_units = self._count()
         self.spike_ends = self._ends()
         source, left_out = tables.read(group, skip=_NOT_COLUMNS)
         if left_out:
             self.notes.append(f"left out of the units, not scalars: {', '.join(left_out)}")
-        self.table = self._canonical(source, _Electrodes(file, group, source, self.n_units), region, quality)
+        electrodes = _Electrodes(file, group, source, self.n_units)
+        if electrodes.unread:
+            self.notes.append(f"left out of the electrodes: {', '.join(electrodes.unread)}")
+        self.table = self._canonical(source, electrodes, region, quality)
 
     def _count(self) -> int:
-        index = h5.member(self.group, "spike_times_index")
+        index = tree.member(self.group, "spike_times_index")
         n_rows = tables.length(self.group)
         if n_rows is None and index is not None:
-            h5.check_rows(index)
+            tree.check_rows(index)
         return n_rows if n_rows is not None else 1 if index is None else int(index.shape[0])
 
     def _ends(self) -> np.ndarray:
@@ -70,8 +73,8 @@ class Units:
         n_times = 0 if times.shape is None else int(np.prod(times.shape, dtype=np.int64))
         if n_times and (times.ndim != 1 or times.dtype.kind not in "iuf"):
             raise UnreadableFile(f"{where}/spike_times holds {times.dtype} of shape {times.shape}: sought one row of numbers")
-        h5.check_size(times)
-        if h5.member(self.group, "spike_times_index") is not None:
+        tree.check_size(times)
+        if tree.member(self.group, "spike_times_index") is not None:
             ends = tables.ends(self.group, "spike_times", self.n_units, n_times)
         elif self.n_units > 1:
             raise UnreadableFile(f"{where} has {self.n_units} units but no spike_times_index to part their times")
@@ -90,12 +93,12 @@ class Units:
 
     def observed(self) -> Spans | None:
         """The units' own observation intervals, where the table has them."""
-        dataset = h5.member(self.group, "obs_intervals")
-        if not isinstance(dataset, h5py.Dataset) or not dataset.shape or not dataset.shape[0]:
+        dataset = tree.member(self.group, "obs_intervals")
+        if not tree.is_array(dataset) or not dataset.shape or not dataset.shape[0]:
             return None
         if dataset.ndim != 2 or dataset.shape[1] != 2:
             raise UnreadableFile(f"{self.group.file.filename}: {dataset.name} has shape {dataset.shape}: sought a start and a stop a row")
-        values = h5.values(dataset).astype(np.float64).reshape(-1, 2)
+        values = tree.values(dataset).astype(np.float64).reshape(-1, 2)
         ends = tables.ends(self.group, "obs_intervals", self.n_units, len(values))
         unit = np.repeat(np.arange(self.n_units, dtype=np.int32), np.diff(ends, prepend=0))
         values = values[: len(unit)]
@@ -108,25 +111,25 @@ class Units:
         """The waveforms' means and deviations, where they form one array over the units whose size is believed."""
         found = {}
         for name in ("waveform_mean", "waveform_sd"):
-            data = h5.member(self.group, name)
-            whole = isinstance(data, h5py.Dataset) and h5.member(self.group, f"{name}_index") is None and data.ndim in (2, 3)
+            data = tree.member(self.group, name)
+            whole = tree.is_array(data) and tree.member(self.group, f"{name}_index") is None and data.ndim in (2, 3)
             if not whole or data.shape[0] != self.n_units or data.dtype.kind != "f":
                 continue
             try:
-                h5.check_size(data)
+                tree.check_size(data)
             except UnreadableFile as e:  # the spikes stand without them
                 self.notes.append(f"left out of the signals: {e}")
             else:
-                found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=h5.text(data.attrs.get("unit", "")))
+                found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=tree.text(data.attrs.get("unit", "")))
         return found
 
     def _canonical(self, source: pa.Table, electrodes: _Electrodes, region: str | None, quality: str | None) -> pa.Table:
         for asked in (region, quality):
             if asked is not None and asked not in source.column_names:
                 raise UnreadableFile(f"{self.group.file.filename}: no unit column {asked!r}; there are {', '.join(source.column_names) or 'none'}")
-        ids = h5.member(self.group, "id")
+        ids = tree.member(self.group, "id")
         columns: dict[str, Any] = {
-            "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else h5.values(ids).tolist())], pa.string()),
+            "unit_id": pa.array([str(i) for i in (range(self.n_units) if ids is None else tree.values(ids).tolist())], pa.string()),
             "region": _regions(source, electrodes, region),
             "probe": next((source.column(c) for c in nwb_terms.PROBE_COLUMNS if tables.is_text(source, c)), None) or electrodes.texts("group_name"),
             "depth_um": _depths(source) or electrodes.numbers(nwb_terms.DEPTH_COLUMNS),
@@ -166,19 +169,25 @@ def _depths(source: pa.Table) -> pa.Array | None:
 class _Electrodes:
     """The electrodes table, seen from the units: which rows are whose."""
 
-    def __init__(self, file: h5py.File, units: h5py.Group, source: pa.Table, n_units: int) -> None:
-        self.table: h5py.Group | None = h5.member(file, _ELECTRODES)
+    def __init__(self, file: tree.Group, units: tree.Group, source: pa.Table, n_units: int) -> None:
+        self.table: tree.Group | None = tree.member(file, _ELECTRODES)
         self.rows: list[np.ndarray] = [np.empty(0, np.int64)] * n_units
-        n_rows = tables.length(self.table) if isinstance(self.table, h5py.Group) else None
+        n_rows = tables.length(self.table) if tree.is_group(self.table) else None
         self.present = bool(n_rows)
         if n_rows:
-            ids = h5.values(h5.member(self.table, "id")).tolist()
+            ids = tree.values(tree.member(self.table, "id")).tolist()
             rows = _rows_by_id(source, ids) or _rows_by_number(units, n_units) or self.rows
             self.rows = [r[(r >= 0) & (r < n_rows)] for r in rows]
 
+    @property
+    def unread(self) -> list[str]:
+        """The columns that are stored in a way that is never decoded, and why."""
+        columns = {n: tree.member(self.table, n) for n in tables.column_names(self.table)} if self.present and self.table is not None else {}
+        return [f"{name} (it {tree.unread(c)})" for name, c in columns.items() if tree.is_array(c) and tree.unread(c)]
+
     def _column(self, name: str) -> list[Any] | None:
-        dataset = h5.member(self.table, name) if self.present and self.table is not None else None
-        column = tables.column(dataset) if isinstance(dataset, h5py.Dataset) else None
+        dataset = tree.member(self.table, name) if self.present and self.table is not None else None
+        column = tables.column(dataset) if tree.is_array(dataset) else None
         return None if column is None else column.to_pylist()
 
     def regions(self) -> list[str | None]:
@@ -221,14 +230,14 @@ def _rows_by_id(source: pa.Table, electrode_ids: list[int]) -> list[np.ndarray] 
     return [np.array([r], np.int64) for r in rows] if any(r >= 0 for r in rows) else None
 
 
-def _rows_by_number(units: h5py.Group, n_units: int) -> list[np.ndarray] | None:
+def _rows_by_number(units: tree.Group, n_units: int) -> list[np.ndarray] | None:
     """Each unit's electrodes by their rows, from the first of the columns that hold them."""
     for name in nwb_terms.ELECTRODE_COLUMNS:
-        dataset = h5.member(units, name)
-        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iu":
+        dataset = tree.member(units, name)
+        if not tree.is_array(dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iu":
             continue
-        values = h5.values(dataset).astype(np.int64)
-        if h5.member(units, f"{name}_index") is not None:
+        values = tree.values(dataset).astype(np.int64)
+        if tree.member(units, f"{name}_index") is not None:
             return np.split(values, tables.ends(units, name, n_units, len(values)))[:n_units]
         if len(values) == n_units:
             return list(values.reshape(-1, 1))

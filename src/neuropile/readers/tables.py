@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import h5
+from neuropile.readers import nwb_tree as tree
 
 #: Arrays of at most this many values a row become list columns; wider ones are not table columns.
 MAX_ROW_VALUES = 64
 
 
-def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Table, list[str]]:
+def read(group: tree.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Table, list[str]]:
     """The columns of a DynamicTable that fit an Arrow table, and the names of those that do not.
 
     Numbers, truth values, text and object references (as the name of what they point to) become scalars, narrow
     arrays fixed-size lists, ragged columns lists where they hold at most MAX_ROW_VALUES values a row on average.
-    Region references, compounds, wide arrays and lists of lists are left out.
+    Region references, compounds, wide arrays and lists of lists are left out, as are values stored in a way that is never decoded.
 
     Raises
     ------
@@ -30,15 +29,23 @@ def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Tabl
     left_out: list[str] = []
     n_rows: int | None = length(group)
     for name in column_names(group):
-        dataset = h5.member(group, name)
-        if name in skip or not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+        if name in skip:
+            continue
+        dataset = tree.member(group, name)
+        if dataset is None:
+            left_out.append(f"{name} (named, but not there)")
+            continue
+        if not tree.is_array(dataset) or not dataset.shape:
+            continue
+        if tree.unread(dataset):
+            left_out.append(f"{name} (it {tree.unread(dataset)})")
             continue
         values = None
         if n_rows is None:
-            h5.check_rows(dataset)
-        if h5.member(group, f"{name}_index_index") is not None:
+            tree.check_rows(dataset)
+        if tree.member(group, f"{name}_index_index") is not None:
             pass  # a list of lists
-        elif h5.member(group, f"{name}_index") is not None:
+        elif tree.member(group, f"{name}_index") is not None:
             values = _ragged(group, name, dataset, n_rows)
         elif n_rows is not None and dataset.shape[0] != n_rows:
             raise UnreadableFile(f"{group.file.filename}: {group.name}/{name} has {dataset.shape[0]} rows, the table {n_rows}")
@@ -52,23 +59,23 @@ def read(group: h5py.Group, skip: frozenset[str] = frozenset()) -> tuple[pa.Tabl
     return pa.table(columns), left_out
 
 
-def length(group: h5py.Group) -> int | None:
+def length(group: tree.Group) -> int | None:
     """How many rows a DynamicTable has by its `id`, once that is believed; None without one."""
-    ids = h5.member(group, "id")
-    if not isinstance(ids, h5py.Dataset) or not ids.shape:
+    ids = tree.member(group, "id")
+    if not tree.is_array(ids) or not ids.shape:
         return None
-    h5.check_rows(ids)
+    tree.check_rows(ids)
     return int(ids.shape[0])
 
 
-def column_names(group: h5py.Group) -> list[str]:
+def column_names(group: tree.Group) -> list[str]:
     """A DynamicTable's columns in its own order; its members where it does not list them."""
     if "colnames" in group.attrs:
-        return [h5.text(c) for c in np.atleast_1d(group.attrs["colnames"])]
-    return [n for n, _ in h5.members(group) if n != "id" and not n.endswith("_index")]
+        return [tree.text(c) for c in np.atleast_1d(group.attrs["colnames"])]
+    return [n for n, _ in tree.members(group) if n != "id" and not n.endswith("_index")]
 
 
-def _ragged(group: h5py.Group, name: str, dataset: h5py.Dataset, n_rows: int | None) -> pa.Array | None:
+def _ragged(group: tree.Group, name: str, dataset: tree.Array, n_rows: int | None) -> pa.Array | None:
     if dataset.shape[0] > MAX_ROW_VALUES * max(n_rows or 0, 1):
         return None
     stops = ends(group, name, n_rows, dataset.shape[0])
@@ -76,7 +83,7 @@ def _ragged(group: h5py.Group, name: str, dataset: h5py.Dataset, n_rows: int | N
     return None if values is None else pa.ListArray.from_arrays(pa.array(np.r_[0, stops], pa.int32()), values)
 
 
-def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.ndarray:
+def ends(group: tree.Group, name: str, n_rows: int | None, n_values: int) -> np.ndarray:
     """The end offset of each row of the ragged column `name`: (row,) int64, checked.
 
     Raises
@@ -84,13 +91,13 @@ def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.
     UnreadableFile : there is no index, or it holds no integers, has another length than the table, runs backwards or past the values
     """
     where = f"{group.file.filename}: {group.name}/{name}_index"
-    dataset = h5.member(group, f"{name}_index")
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+    dataset = tree.member(group, f"{name}_index")
+    if not tree.is_array(dataset) or dataset.shape is None:
         raise UnreadableFile(f"{where} is missing: nothing says which values of {name} are whose")
     if dataset.size and dataset.dtype.kind not in "iu":
         raise UnreadableFile(f"{where} holds {dataset.dtype}: its offsets must be integers")
-    h5.check_rows(dataset)
-    index = h5.values(dataset).astype(np.int64)
+    tree.check_rows(dataset)
+    index = tree.values(dataset).astype(np.int64)
     if n_rows is not None and len(index) != n_rows:
         raise UnreadableFile(f"{where} has {len(index)} entries for {n_rows} rows")
     if len(index) and (index[0] < 0 or np.any(np.diff(index) < 0)):
@@ -100,7 +107,7 @@ def ends(group: h5py.Group, name: str, n_rows: int | None, n_values: int) -> np.
     return index
 
 
-def column(dataset: h5py.Dataset) -> pa.Array | None:
+def column(dataset: tree.Array) -> pa.Array | None:
     """A dataset as an Arrow column, a row its first axis; None where it is no table column."""
     if not dataset.shape:
         return None
@@ -113,14 +120,14 @@ def column(dataset: h5py.Dataset) -> pa.Array | None:
     return flat if dataset.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
 
 
-def _flat(dataset: h5py.Dataset) -> pa.Array | None:
+def _flat(dataset: tree.Array) -> pa.Array | None:
     dtype = dataset.dtype
-    if h5py.check_ref_dtype(dtype) is h5py.Reference:
-        return pa.array([_name(h5.target(dataset.file, r)) for r in h5.values(dataset)], pa.string())
-    if h5py.check_string_dtype(dtype) is not None:
-        return pa.array([h5.text(v) for v in h5.values(dataset)], pa.string())
+    if tree.is_reference(dataset):
+        return pa.array([_name(tree.target(dataset.file, r)) for r in tree.values(dataset)], pa.string())
+    if tree.is_text(dataset):
+        return pa.array([tree.text(v) for v in tree.values(dataset)], pa.string())
     if dtype.kind in "iufb" and dtype.itemsize <= 8:
-        values = h5.values(dataset)
+        values = tree.values(dataset)
         return pa.array(values.astype(np.float32 if dtype == np.float16 else dtype.newbyteorder("="), copy=False))
     return None
 

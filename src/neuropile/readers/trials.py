@@ -29,7 +29,7 @@ def lay_out(start_s: np.ndarray, stop_s: np.ndarray) -> np.ndarray:
 
 def table(start_s: np.ndarray, stop_s: np.ndarray, offset_s: np.ndarray, columns: Mapping[str, pa.Array] = {}) -> pa.Table:
     """The `trials` of such a recording: a row each, on the common clock, with the offset that was added to its own times."""
-    return pa.table({"start_s": start_s + offset_s, "stop_s": stop_s + offset_s, "src_offset_s": offset_s, **columns})
+    return pa.table({"start_s": start_s + offset_s, "stop_s": stop_s + offset_s, "offset_s": offset_s, **columns})
 
 
 def observed(start_s: np.ndarray, stop_s: np.ndarray, offset_s: np.ndarray) -> Spans:

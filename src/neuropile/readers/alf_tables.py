@@ -1,0 +1,143 @@
+"""The small tables that lie beside spike arrays: Parquet, CSV and TSV files into columns, their size believed first."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from neuropile.errors import UnreadableFile
+from neuropile.readers import npy
+
+SUFFIXES = (".npy", ".pqt", ".parquet", ".csv", ".tsv", ".ssv")
+#: Arrays of at most this many values a row become columns; wider ones are no table columns.
+MAX_ROW_VALUES = 64
+#: A Parquet table of more cells than this must lie in a file of as many bytes.
+_MANY_CELLS = 10_000_000
+_MAX_TEXT_BYTES = 1 << 28
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".ssv": ";"}
+
+
+def read(path: Any) -> dict[str, pa.Array]:
+    """The columns of a table file that hold one number, truth value or text a row.
+
+    Raises
+    ------
+    UnreadableFile : damaged, of an absurd size, or of unequal rows
+    """
+    suffix = str(path.suffix).lower()
+    return _parquet(path) if suffix in (".pqt", ".parquet") else _delimited(path, _DELIMITERS.get(suffix, ","))
+
+
+def _parquet(path: Any) -> dict[str, pa.Array]:
+    import pyarrow.parquet as pq
+
+    size = int(path.stat().st_size)
+    try:
+        with path.open("rb") as f, pq.ParquetFile(f) as file:
+            meta = file.metadata
+            if meta.num_rows * max(meta.num_columns, 1) > max(_MANY_CELLS, size):
+                raise UnreadableFile(f"{path}: announces {meta.num_rows} rows of {meta.num_columns} columns in {size} bytes: it is damaged; fetch it again")
+            table = file.read()
+    except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError, TypeError) as e:
+        reason = (str(e).splitlines() or ["no reason given"])[0]
+        raise UnreadableFile(f"{path}: not a readable Parquet file ({reason}); fetch it again") from None
+    found = {n: _plain(table.column(n).combine_chunks()) for n in dict.fromkeys(table.column_names) if table.column_names.count(n) == 1}
+    return {n: c for n, c in found.items() if c is not None and not n.startswith("__index_level_")}
+
+
+def _plain(column: pa.Array) -> pa.Array | None:
+    """A column of numbers, truth values or text; None where it is of anything else."""
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if pa.types.is_float16(kind):
+        return column.cast(pa.float32())
+    return column if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind) else None
+
+
+def _delimited(path: Any, delimiter: str) -> dict[str, pa.Array]:
+    """A text table; a tab in its first line says it is one of tabs, whatever its name."""
+    if int(path.stat().st_size) > _MAX_TEXT_BYTES:
+        raise UnreadableFile(f"{path}: {path.stat().st_size} bytes of text: too many for a table of units or trials")
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    first = text.partition("\n")[0]
+    delimiter = "\t" if "\t" in first else "," if delimiter not in first and "," in first else delimiter
+    try:
+        rows = [r for r in csv.reader(io.StringIO(text), delimiter=delimiter) if r]
+    except csv.Error as e:
+        raise UnreadableFile(f"{path}: not a readable table ({e})") from None
+    if not rows:
+        return {}
+    names, body = [n.strip() for n in rows[0]], rows[1:]
+    bad = next((i for i, r in enumerate(body) if len(r) != len(names)), None)
+    if bad is not None:
+        raise UnreadableFile(f"{path}: row {bad + 1} has {len(body[bad])} fields, its header {len(names)}")
+    return {n: typed([r[i] for r in body]) for i, n in enumerate(names)}
+
+
+def typed(texts: list[str]) -> pa.Array:
+    """Texts as whole numbers where all are, else as numbers, else as they are; empty ones are missing.
+
+    >>> typed(["1", "", "3"]).type, typed(["1", "nan"]).type, typed(["good", ""]).to_pylist()
+    (DataType(int64), DataType(double), ['good', None])
+    """
+    values = [t.strip() or None for t in texts]
+    kinds: tuple[tuple[Callable[[str], float], pa.DataType], ...] = ((_whole, pa.int64()), (_number, pa.float64()))
+    for convert, kind in kinds:
+        try:
+            return pa.array([None if v is None else convert(v) for v in values], kind)
+        except (ValueError, OverflowError, pa.ArrowInvalid):
+            continue
+    return pa.array(values, pa.string())
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or "_" in text:
+        raise ValueError(text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def from_array(values: np.ndarray) -> pa.Array | None:
+    """An array as a column, a row its first axis: numbers, truth values, text, or short lists of numbers; None where it is none."""
+    width = int(np.prod(values.shape[1:], dtype=np.int64))
+    if not values.ndim or width > MAX_ROW_VALUES or not width:
+        return None
+    if values.dtype.kind in "US" and width == 1:
+        return pa.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.reshape(-1).tolist()], pa.string())
+    if values.dtype.kind not in "iufb" or values.dtype.itemsize > 8:
+        return None
+    wide = np.float32 if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+    flat = pa.array(np.ascontiguousarray(values, wide).reshape(-1))
+    return flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
+
+
+def is_narrow(head: npy.Header) -> bool:
+    """Whether an array, by its header, could be a column: nothing of its values is read to tell."""
+    return bool(head.shape) and 0 < int(np.prod(head.shape[1:], dtype=np.float64)) <= MAX_ROW_VALUES and head.dtype.kind in "iufbUS"
+
+
+def numbers(column: pa.Array) -> np.ndarray | None:
+    """A column of numbers as float64, NaN where one is missing; None where it holds anything else."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        return None
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+
+def texts(column: pa.Array) -> list[str | None] | None:
+    """A column of text as a list; None where it holds anything else."""
+    return column.to_pylist() if pa.types.is_string(column.type) else None

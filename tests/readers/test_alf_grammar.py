@@ -1,0 +1,176 @@
+"""Names in the ALF convention, parsed as ONE's own specification parses them."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from one.alf import spec
+
+from neuropile.readers import alf_files, alf_grammar
+
+NAMES = [
+    "_ibl_trials.table.pqt",
+    "_ibl_trials.quiescencePeriod.npy",
+    "_ibl_trials.goCueTrigger_times.npy",
+    "_ibl_wheel.position.npy",
+    "_ibl_wheel.timestamps.npy",
+    "_ibl_wheelMoves.intervals.npy",
+    "_ibl_wheelMoves.peakAmplitude.npy",
+    "licks.times.npy",
+    "_ibl_leftCamera.times.npy",
+    "_ibl_bodyCamera.dlc.pqt",
+    "_ibl_leftCamera.lightningPose.pqt",
+    "_ibl_rightCamera.features.pqt",
+    "leftCamera.ROIMotionEnergy.npy",
+    "_ibl_passivePeriods.intervalsTable.csv",
+    "_ibl_passiveGabor.table.csv",
+    "_ibl_passiveRFM.times.npy",
+    "electrodeSites.localCoordinates.npy",
+    "electrodeSites.mlapdv.npy",
+    "electrodeSites.brainLocationIds_ccf_2017.npy",
+    "spikes.times.npy",
+    "spikes.clusters.npy",
+    "clusters.metrics.pqt",
+    "clusters.uuids.csv",
+    "channels.rawInd.npy",
+    "passingSpikes.table.pqt",
+    "waveforms.templates.npy",
+    "_iblrig_leftCamera.raw.mp4",
+    "_iblrig_RFMapStim.raw.bin",
+    "trials.goCue_times_bpod.npy",
+    "spikes.times_ephysClock.npy",
+    "spikes.times.part1.npy",
+    "spikes.times.part1.b.npy",
+    "clusters._phy_annotation.npy",
+    "_spikeglx_sync.times.npy",
+    "spikes.times.9aca5e3a-1a6e-4a3b-bd0a-5d2a1f0c7b11.npy",
+    "_ibl_trials.intervals_bpod.npy",
+]
+REJECTS = ["spike_train.npy", "spike_times.npy", "params.py", "README", ".DS_Store", "spikes.times", "cluster_group.tsv"]
+FIELDS = ("namespace", "object", "attribute", "timescale", "extra", "extension")
+
+
+def ours(name: str) -> tuple[str | None, ...] | None:
+    found = alf_grammar.parse((), PurePosixPath(name))
+    return None if found is None else tuple(getattr(found, f) or None for f in FIELDS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_parsed_as_one_parses_it(name):
+    theirs = spec.regex(spec.FILE_SPEC).match(name)
+    fields = [theirs.groupdict()[f] for f in FIELDS]
+    if name.count("-") == 4:  # a lone UUID says nothing
+        fields[4] = None
+    assert ours(name) == tuple(fields)
+
+
+@pytest.mark.parametrize("name", REJECTS)
+def test_what_one_does_not_take_is_not_taken(name):
+    assert spec.regex(spec.FILE_SPEC).match(name) is None or name == "cluster_group.tsv"
+    assert ours(name) is None
+
+
+WORDS = st.text("abcXYZ019", min_size=1, max_size=6)
+
+
+@given(st.one_of(st.none(), WORDS), WORDS, WORDS, st.one_of(st.none(), WORDS), st.lists(WORDS, max_size=2), st.sampled_from(["npy", "pqt", "csv"]))
+def test_whatever_one_writes_is_parsed_back(namespace, obj, attribute, timescale, extra, extension):
+    name = f"{f'_{namespace}_' if namespace else ''}{obj}.{attribute}{f'_{timescale}' if timescale else ''}.{''.join(f'{e}.' for e in extra)}{extension}"
+    theirs = spec.regex(spec.FILE_SPEC).match(name).groupdict()
+    assert ours(name) == tuple(theirs[f] for f in FIELDS)
+    assert ours(name) == (namespace, obj, attribute, timescale, ".".join(extra) or None, extension)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("mnt/mainenlab/Subjects/ZM_1743/2019-06-14/001", "ZM_1743_2019-06-14_001"),
+        ("ZM_1743/2019-06-14/1", "ZM_1743_2019-06-14_001"),
+        ("data/KS-0.23/2019-12-10/12/alf/probe00", "KS-0.23_2019-12-10_012"),
+        ("old/A/2018-01-01/1/copy/B/2019-01-01/2", "B_2019-01-01_002"),
+    ],
+)
+def test_a_session_is_named_by_subject_date_and_number_of_three_digits(path, name):
+    assert alf_grammar.session_of(path.split("/")).name == name
+
+
+@pytest.mark.parametrize("path", ["data/2019-12-10", "data/session1/alf", "KS023/2019-12-10/0001", "KS023/20191210/001"])
+def test_other_paths_name_no_session(path):
+    assert alf_grammar.session_of(path.split("/")) is None
+
+
+@pytest.mark.parametrize(
+    ("root", "collection", "expected"),
+    [
+        ("s", "alf/probe00/pykilosort", ("probe00", "pykilosort")),
+        ("s", "alf/probe00a", ("probe00a", "")),
+        ("s", "probe01", ("probe01", "")),
+        ("s", "alf/imec0/ks2/x", ("imec0", "ks2/x")),
+        ("s", "alf", (None, "")),
+        ("s", "alf/pykilosort", (None, "pykilosort")),
+        ("s/probe00", "", ("probe00", "")),
+        ("s/probe00/iblsorter", "", ("probe00", "iblsorter")),
+    ],
+)
+def test_folders_name_the_probe_and_the_sorter(root, collection, expected):
+    assert alf_files.split(root.split("/"), tuple(p for p in collection.split("/") if p)) == expected
+
+
+def dataset(inside: str, name: str) -> alf_grammar.Dataset:
+    found = alf_grammar.parse(tuple(p for p in inside.split("/") if p), PurePosixPath(name))
+    assert found is not None
+    return found
+
+
+class TestRevisions:
+    FOLDERS = ("", "#2022-01-01#", "#2024-05-06#", "#2025-05-06#")
+
+    @pytest.mark.parametrize(
+        ("asked", "read"),
+        [
+            (None, "2025-05-06"),
+            ("2025-05-06", "2025-05-06"),
+            ("2025-01-01", "2024-05-06"),
+            ("2024-05-06", "2024-05-06"),
+            ("2023", "2022-01-01"),
+            ("2021", ""),
+            ("zzz", "2025-05-06"),
+        ],
+    )
+    def test_the_newest_not_after_the_one_asked_for_is_read(self, asked, read):
+        found = alf_grammar.choose([dataset(f, "spikes.times.npy") for f in self.FOLDERS], asked)
+        assert [d.revision for d in found["times"]] == [read]
+
+    def test_each_attribute_falls_back_on_its_own(self):
+        found = alf_grammar.choose([dataset("#a#", "spikes.times.npy"), dataset("", "spikes.times.npy"), dataset("", "spikes.clusters.npy")], None)
+        assert (found["times"][0].revision, found["clusters"][0].revision) == ("a", "")
+
+    def test_a_request_before_all_revisions_finds_nothing(self):
+        assert alf_grammar.choose([dataset("#2024#", "spikes.times.npy")], "2023") == {}
+
+    @pytest.mark.parametrize("inside", ["alf/probe00/#2024#", "alf/#2024#/probe00", "#2024#/alf/probe00"])
+    def test_its_folder_may_stand_anywhere(self, inside):
+        found = dataset(inside, "spikes.times.npy")
+        assert (found.collection, found.revision) == (("alf", "probe00"), "2024")
+
+
+class TestChoice:
+    def test_parts_come_in_the_order_of_their_names(self):
+        found = alf_grammar.choose([dataset("", f"spikes.times.{p}.npy") for p in ("part2", "part10", "part1")], None)
+        assert [d.extra for d in found["times"]] == ["part1", "part10", "part2"]
+
+    def test_the_lab_s_own_namespace_goes_first_and_strangers_are_not_read(self):
+        names = ["_iblrig_trials.choice.npy", "trials.choice.npy", "_ibl_trials.choice.npy", "_iblqc_trials.choice.npy"]
+        assert alf_grammar.choose([dataset("", n) for n in names], None)["choice"][0].namespace == "ibl"
+        assert alf_grammar.choose([dataset("", n) for n in names[:2]], None)["choice"][0].namespace == ""
+        assert alf_grammar.choose([dataset("", names[3])], None) == {}
+
+    def test_other_clocks_are_not_read(self):
+        assert alf_grammar.choose([dataset("", "spikes.times_ephysClock.npy"), dataset("", "trials.goCue_times_bpod.npy")], None) == {}
+
+    def test_of_two_formats_one_is_read(self):
+        found = alf_grammar.choose([dataset("", "clusters.metrics.csv"), dataset("", "clusters.metrics.pqt")], None)
+        assert [d.extension for d in found["metrics"]] == ["pqt"]
