@@ -320,3 +320,12 @@ def test_it_divides_every_dividend_of_many_divisors():
     for divisor in [1, 3, 2000, 2**31 - 1]:
         for start in range(0, 2**31, 2**26):
             _check_division(divisor, np.arange(start, start + 2**26, dtype=np.uint64))
+
+
+def test_an_array_used_again_holds_the_counts_and_nothing_of_before():
+    out = np.full((2, 3), 7, np.uint16)
+    counts = bin_ticks(np.array([0, 5, 19, 7, 40]), np.array([0, 3, 5]), ticks_per_bin=10, n_bins=3, out=out)
+    assert counts is out
+    assert counts.tolist() == [[2, 1, 0], [1, 0, 0]]
+    with pytest.raises(BinWidthError, match=r"counts of 2 units and 4 bins do not fit an array of shape \(2, 3\)"):
+        bin_ticks(np.array([0]), np.array([0, 1, 1]), ticks_per_bin=10, n_bins=4, out=out)

@@ -115,16 +115,15 @@ def scatter(units: np.ndarray, ticks: np.ndarray, row_of_unit: np.ndarray, first
     Returns the first cell that overflowed, or None. Events of units whose row is -1, and events outside, are left out.
     """
     span = out.shape[1] * ticks_per_bin
-    near = span < 2**31 and ticks.size and int(ticks.max()) - first_tick < 2**31
-    if near and ticks_per_bin < 2**31:
+    if max(span, ticks_per_bin) < 2**31:
         multiplier, shift = kernels.divider(ticks_per_bin)
-        bad = kernels.scatter_near(units, ticks, row_of_unit, first_tick, multiplier, shift, out)
+        bad = kernels.scatter_near(units, ticks, row_of_unit, first_tick, span, multiplier, shift, out)
     else:
         bad = kernels.scatter_far(units, ticks, row_of_unit, first_tick, ticks_per_bin, out)
     return None if bad < 0 else (int(bad) // out.shape[1], int(bad) % out.shape[1])
 
 
-def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_bins: int, dtype: type = np.uint8) -> np.ndarray:
+def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_bins: int, dtype: type = np.uint8, out: np.ndarray | None = None) -> np.ndarray:
     """Count each unit's events in equal, half-open bins.
 
     Parameters
@@ -134,6 +133,7 @@ def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_b
     ticks_per_bin : whole number of ticks, > 0
     n_bins : bins per unit; events outside are not counted
     dtype : unsigned integer type of the counts
+    out : (unit, bin) array to fill and return, of whatever unsigned type; a new one costs as much as the counting
 
     Returns
     -------
@@ -149,15 +149,23 @@ def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_b
     array([[2, 1],
            [1, 0]], dtype=uint8)
     """
-    units = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
-    rows = np.arange(len(offsets) - 1, dtype=np.int64)
-    counts: np.ndarray = np.zeros((len(rows), n_bins), dtype)
-    full = scatter(units, ticks, rows, 0, ticks_per_bin, counts)
-    if full is not None:
-        row, k = full
-        own = ticks[offsets[row] : offsets[row + 1]]
-        n = int(np.count_nonzero(own // ticks_per_bin == k))
-        raise overflow(f"unit {row}", n, k, None, dtype)
+    n_units = len(offsets) - 1
+    counts: np.ndarray = np.zeros((n_units, n_bins), dtype) if out is None else out
+    if counts.shape != (n_units, n_bins):  # the kernels trust it
+        raise BinWidthError(f"counts of {n_units} units and {n_bins} bins do not fit an array of shape {counts.shape}")
+    if out is not None:
+        out[...] = 0
+    span = n_bins * ticks_per_bin
+    if max(span, ticks_per_bin) < 2**31:
+        full = int(kernels.bin_trains(ticks, offsets, span, *kernels.divider(ticks_per_bin), counts))
+    else:
+        units = np.repeat(np.arange(n_units, dtype=np.int32), np.diff(offsets))
+        bad = int(kernels.scatter_far(units, ticks, np.arange(n_units), 0, ticks_per_bin, counts))
+        full = -1 if bad < 0 else bad // n_bins
+    if full >= 0:
+        bins, n = np.unique(ticks[offsets[full] : offsets[full + 1]] // ticks_per_bin, return_counts=True)
+        n[(bins < 0) | (bins >= n_bins)] = 0
+        raise overflow(f"unit {full}", int(n.max()), int(bins[n.argmax()]), None, counts.dtype.type)
     return counts
 
 
