@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from servers import serving
+from servers import hub_serving, serving
 from upath import UPath
 
 from neuropile import layout, make_pile, open_pile, open_store, parquet, remote, testing
@@ -32,12 +32,16 @@ def served(store):
         yield server
 
 
-@pytest.fixture(params=["http", "memory", "s3"])
+@pytest.fixture(params=["http", "memory", "s3", "hf"])
 def far(request, store, s3):
     """The URL of the same store elsewhere."""
     if request.param == "http":
         with serving(store.root) as server:
             yield UPath(server.url)
+        return
+    if request.param == "hf":
+        with hub_serving(store.root, "me/store") as endpoint:
+            yield UPath("hf://datasets/me/store", endpoint=endpoint)
         return
     root = UPath("memory://stores/store") if request.param == "memory" else UPath("s3://neuropile/store", **s3)
     for file in (p for p in store.root.rglob("*") if p.is_file()):
