@@ -1,5 +1,6 @@
 """Building stores: in order, over again, and what becomes of failures."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 from builds import PROVENANCE, SECRET, Seeds, reader_of, statuses, tree
 
-from neuropile import building, layout, testing
+from neuropile import building, layout, parquet, testing
 from neuropile.building import Terms, add_recording, ingest
 from neuropile.errors import NoEvents, SessionExists, StoreError
 from neuropile.store import create_store, open_store
 from neuropile.types import Trains
+from neuropile.verifying import verify
 
 # In order
 
@@ -249,3 +251,23 @@ def test_a_marker_of_a_stored_session_is_what_the_index_lists(reference):
         assert store.lists(marker)
         assert not store.lists({**marker, "n_spikes": marker["n_spikes"] + 1})
         assert not store.lists({**marker, "session_id": "other"})
+
+
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("at", range(4))
+def test_a_full_or_read_only_disk_ends_the_build_at_once_and_a_rerun_completes_it(files, store, monkeypatch, kind, at):
+    write, n = parquet.write, iter(range(100))
+
+    def fails_then(table, path, **options):
+        if next(n) == at:
+            raise OSError(kind, os.strerror(kind))
+        write(table, path, **options)
+
+    monkeypatch.setattr(parquet, "write", fails_then)
+    with pytest.raises(StoreError, match="cannot be written .*; mend that and run again: what is stored stays"):
+        ingest(files[:2], store, reader_of)
+    assert not (store.root / ".building").exists()
+    monkeypatch.setattr(parquet, "write", write)
+    ingest(files[:2], store, reader_of)
+    assert len(open_store(store.root)) == 2
+    assert not verify(store.root)
