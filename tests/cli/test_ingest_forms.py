@@ -132,7 +132,9 @@ WITHOUT_SPIKES = {
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", FORMS)
-def test_a_real_recording_of_any_form_gives_its_manifests_numbers(real_data: Path, tmp_path: Path, name: str) -> None:
+def test_a_real_recording_of_any_form_gives_its_manifests_numbers_and_the_same_bytes_again(
+    real_data: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datasets = yaml.safe_load((real_data / "MANIFEST.yaml").read_text())["datasets"]
     expected = next(d["expected"] for d in datasets if d["name"] == name.split("/")[0])
     done = answer("ingest", real_data / name, "--store", tmp_path / "s", *FORMS[name])
@@ -144,6 +146,13 @@ def test_a_real_recording_of_any_form_gives_its_manifests_numbers(real_data: Pat
         times = neuropile.open_store(tmp_path / "s")[session["session"]].spikes().times
         assert (times.min(), times.max()) == (pytest.approx(facts["first_spike_s"], abs=1e-5), pytest.approx(facts["last_spike_s"], abs=1e-5))
     assert answer("verify", tmp_path / "s")["ok"]
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    answer("ingest", real_data / name, "--store", tmp_path / "again", *FORMS[name])
+    assert bytes_of(tmp_path / "again" / "local") == bytes_of(tmp_path / "s" / "local")
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.real
