@@ -177,3 +177,12 @@ def test_a_pipe_gets_no_progress_bar_and_no_colours(store: Path) -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert run("--version").stdout.strip() == neuropile.__version__
+
+
+@pytest.mark.parametrize(
+    "args", [["ingest", NWB, "--store", "s3://b/s"], ["publish", "p.parquet", "--to", "hf://datasets/me/p"], ["demo", "--out", "s3://b/d"]]
+)
+def test_a_url_is_not_taken_for_a_folder_to_write_to(args: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "this version writes to local folders only" in " ".join(run(*args, code=2).stderr.replace("│", "").split())
+    assert not list(tmp_path.iterdir())

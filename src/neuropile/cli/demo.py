@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuropile.cli.output import Json, emit, progress, table
+from neuropile.cli.output import Json, emit, here, progress, table
 
 #: A share and seed that put one of the eight sessions into the test split.
 _TEST_SHARE = 0.15
@@ -23,7 +23,8 @@ def bundled() -> list[tuple[dict[str, Any], list[Path]]]:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the store, the pile, the published folder and the figures go.")] = Path("demo"), as_json: Json = False
+    out: Annotated[Path, typer.Option(parser=here, help="Where the store, the pile, the published folder and the figures go.")] = Path("demo"),
+    as_json: Json = False,
 ) -> None:
     """Take eight real recordings all the way: read, store, pile, publish, plot.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from neuropile.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output; everything else goes to standard error.")]
+
+
+def here(text: str | Path) -> Path:
+    """A path to write to, or a usage error for a URL: Path would take it for a folder called `s3:`."""
+    if "://" in str(text):
+        raise typer.BadParameter(f"{text}: this version writes to local folders only")
+    return Path(text)
+
 
 #: Wide enough for every table here, so that what a pipe gets is what a person sees.
 _PIPE_WIDTH = 140

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from neuropile.cli.output import Json, emit, progress, say, table
+from neuropile.cli.output import Json, emit, here, progress, say, table
 
-PilePath = Annotated[Path, typer.Argument(help="A pile file or a published folder.")]
+PilePath = Annotated[Path, typer.Argument(parser=here, help="A pile file or a published folder.")]
 
 
 def pile(
     stores: Annotated[list[str], typer.Argument(help="One store or more: folders or URLs.")],
-    out: Annotated[Path, typer.Option(help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
+    out: Annotated[Path, typer.Option(parser=here, help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
     bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/32.")] = "0.02",
     max_tokens: Annotated[int, typer.Option(help="The most tokens (unit x bin) of a segment.")] = 10_000_000,
     val: Annotated[float, typer.Option(help="Share of ids in the validation split.")] = 0.0,
@@ -57,7 +57,7 @@ def pile(
 
 def publish(
     pile: PilePath,
-    to: Annotated[Path, typer.Option(help="A new folder.")],
+    to: Annotated[Path, typer.Option(parser=here, help="A new folder.")],
     layout: Annotated[str, typer.Option(help="sparse (small, exact) or dense (nested lists of uint8, for existing code).")] = "sparse",
     replace: Annotated[bool, typer.Option(help="Write a published folder anew.")] = False,
     as_json: Json = False,
@@ -79,7 +79,7 @@ def publish(
 
 def plot(
     path: Annotated[str, typer.Argument(help="A pile file, a published folder, a store or a session's folder; a store may be a URL.")],
-    out: Annotated[Path, typer.Option(help="The figure's file: .png, .svg or .pdf; of several figures each adds its name.")] = Path("plot.png"),
+    out: Annotated[Path, typer.Option(parser=here, help="The figure's file: .png, .svg or .pdf; of several figures each adds its name.")] = Path("plot.png"),
     examples: Annotated[int, typer.Option(help="How many random segments of a pile, or sessions of a store.")] = 9,
     every: Annotated[bool, typer.Option("--all", help="One figure for every dataset of a pile, or every session of a store.")] = False,
     session: Annotated[str | None, typer.Option(help="Of a store: this session, as dataset/session.")] = None,

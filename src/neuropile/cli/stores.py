@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from neuropile.cli.output import Json, emit, progress, say, table
+from neuropile.cli.output import Json, emit, here, progress, say, table
 
-StoreOption = Annotated[Path, typer.Option("--store", help="The store: a folder, made if it is not there.")]
+StoreOption = Annotated[Path, typer.Option("--store", parser=here, help="The store: a folder, made if it is not there.")]
 StorePath = Annotated[str, typer.Argument(help="A store: a folder or a URL.")]
 SampleRate = Annotated[float | None, typer.Option(help="Samples a second, where the source counts in samples and does not say.")]
 Mapping = Annotated[list[str] | None, typer.Option("--map", help="Which array is what, as key=array, once a key; see docs/explain/mapping.md.")]
