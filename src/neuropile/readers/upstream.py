@@ -26,8 +26,8 @@ class UpstreamCounts(Reader):
     reader: Reader
 
     def session_name(self, path: Any) -> str:
-        """The file's name without its last suffix."""
-        return str(path.stem)
+        """As the reader calls it: the file's name without its last suffix, which is what the scripts take."""
+        return self.reader.session_name(path)
 
     def __call__(self, path: Any) -> Recording:
         """The counts of one file; quantity `counts`, 50 ticks a second, one tick a count.
