@@ -181,5 +181,5 @@ def test_a_file_is_replaced_only_when_asked_and_appears_whole_or_not_at_all(sess
 
 def test_without_pynwb_the_message_is_what_to_install(session, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynwb", None)
-    with pytest.raises(MissingExtra, match=r"Session\.to_nwb needs nwb: install neuropile\[nwb\]"):
+    with pytest.raises(MissingExtra, match=r"Session\.to_nwb needs nwb: pip install 'neuropile\[nwb\]'"):
         to_nwb(session(recording()), tmp_path / "x.nwb")

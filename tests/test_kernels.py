@@ -165,7 +165,7 @@ def test_a_unit_that_is_not_there_is_damage_and_never_a_write_elsewhere(unit):
     units, ticks = np.array([0, unit], np.int32), np.array([1, 2], np.int32)
     rows, out = np.arange(3), np.zeros((3, 4), np.uint8)
     with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):
-        kernels.scatter_near(units, ticks, rows, 0, 10 * out.shape[1], *kernels.divider(10), out)
+        kernels.scatter_near(units, ticks, rows, 0, 10 * out.shape[1], kernels.divider(10), out)
     with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):
         kernels.scatter_far(units, ticks, rows, 0, 10, out)
     with pytest.raises(StoreError, match="spikes of units that are not there: the file is damaged"):

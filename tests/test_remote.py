@@ -64,7 +64,7 @@ def test_a_server_that_keeps_dropping_is_told(served, quick):
 
 def test_a_server_that_ignores_ranges_is_told(served, quick):
     served.ignores_ranges = True
-    with pytest.raises(OSError, match="the server ignores ranges"):
+    with pytest.raises(OSError, match="10 bytes asked for, 1000000 came; the server ignores byte ranges"):
         remote.read_ranges(remote.as_path(f"{served.url}/file"), [(10, 20)])
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_there_is_told_at_once(served):
 
 def test_a_file_shorter_than_asked_is_told(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
-    with pytest.raises(OSError, match="bytes 1 to 9 asked for, 2 came"):
+    with pytest.raises(OSError, match="8 bytes asked for, 2 came; it is cut short"):
         remote.read_ranges(tmp_path / "f", [(1, 9)])
 
 

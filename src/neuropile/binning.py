@@ -116,8 +116,7 @@ def scatter(units: np.ndarray, ticks: np.ndarray, row_of_unit: np.ndarray, first
     """
     span = out.shape[1] * ticks_per_bin
     if max(span, ticks_per_bin) < 2**31:
-        multiplier, shift = kernels.divider(ticks_per_bin)
-        bad = kernels.scatter_near(units, ticks, row_of_unit, first_tick, span, multiplier, shift, out)
+        bad = kernels.scatter_near(units, ticks, row_of_unit, first_tick, span, kernels.divider(ticks_per_bin), out)
     else:
         bad = kernels.scatter_far(units, ticks, row_of_unit, first_tick, ticks_per_bin, out)
     return None if bad < 0 else (int(bad) // out.shape[1], int(bad) % out.shape[1])
@@ -157,7 +156,7 @@ def bin_ticks(ticks: np.ndarray, offsets: np.ndarray, *, ticks_per_bin: int, n_b
         out[...] = 0
     span = n_bins * ticks_per_bin
     if max(span, ticks_per_bin) < 2**31:
-        full = int(kernels.bin_trains(ticks, offsets, span, *kernels.divider(ticks_per_bin), counts))
+        full = int(kernels.bin_trains(ticks, offsets, span, kernels.divider(ticks_per_bin), counts))
     else:
         units = np.repeat(np.arange(n_units, dtype=np.int32), np.diff(offsets))
         bad = int(kernels.scatter_far(units, ticks, np.arange(n_units), 0, ticks_per_bin, counts))

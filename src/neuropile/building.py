@@ -15,6 +15,7 @@ from neuropile import layout, remote
 from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
 from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
 from neuropile.progress import QUIET, Progress
+from neuropile.readers import find
 from neuropile.types import Asset, Reader, Recording
 from neuropile.writing import Provenance, index_rows, write_session
 
@@ -48,9 +49,9 @@ class Outcome:
 
 
 def ingest(
-    paths: Iterable[Path],
+    paths: Iterable[Path | str],
     store: Store,
-    reader_of: Callable[[Path], Reader],
+    reader_of: Callable[[Any], Reader] = find,
     *,
     dataset: str = "local",
     replace: bool = False,
@@ -61,13 +62,14 @@ def ingest(
 
     Parameters
     ----------
-    reader_of : gives the reader of a path, or raises UnreadableFile
+    paths : files and session folders, local or remote; `readers.find_sources` finds those in a folder
+    reader_of : gives the reader of a path, or raises UnreadableFile; by default by what it is
     dataset : the folder of the store the sessions go to
     replace : build again a session that is stored already from other bytes
     terms : licence and citation of each session that does not bring its own
     """
     _check_dataset(dataset)
-    files = list(paths)
+    files = [remote.as_path(p) for p in paths]
     remove_abandoned(store.root / _SCRATCH)
     done: dict[str, Path] = {}
     outcomes = []

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+_NOT_OF_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
 
 class NeuropileError(Exception):
-    """Any error a user can act on; the command line prints its one line and exits 1."""
+    """Any error a user can act on; the command line prints its one line and exits 1.
+
+    One line whatever libraries and damaged files put into it: line breaks and control characters become spaces.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_NOT_OF_A_LINE.sub(" ", str(message)).strip())
 
 
 class UnreadableFile(NeuropileError):
@@ -49,4 +59,4 @@ class MissingExtra(NeuropileError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs {extra}: install neuropile[{extra}]")
+        super().__init__(f"{what} needs {extra}: pip install 'neuropile[{extra}]'")

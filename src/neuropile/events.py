@@ -40,8 +40,12 @@ class SpikeFile:
             if schema.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in schema.types):
                 raise pa.ArrowInvalid(f"its columns are {', '.join(schema.names)}, not whole numbers unit, tick")
         except parquet.ERRORS as e:
-            raise StoreError(f"{self.path} cannot be read ({e}); restore it from a copy or build the session again") from None
+            raise StoreError(f"{self.path} cannot be read ({e}){self._way_out}") from None
         return file
+
+    @property
+    def _way_out(self) -> str:
+        return "" if remote.is_remote(self.path) else "; restore it from a copy or build the session again with --replace"
 
     @cached_property
     def bounds(self) -> np.ndarray:
@@ -77,7 +81,7 @@ class SpikeFile:
         try:
             table = self._file.read(groups)
         except parquet.ERRORS as e:
-            raise StoreError(f"{self.path} is damaged ({e}); restore it from a copy or build the session again") from None
+            raise StoreError(f"{self.path} {'cannot be read' if remote.is_remote(self.path) else 'is damaged'} ({e}){self._way_out}") from None
         return table.column(0).to_numpy(), table.column(1).to_numpy()
 
     def read(self, units: np.ndarray | None = None, ticks: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from neuropile import layout, parquet, remote
 from neuropile.errors import StoreError
-from neuropile.paths import replacing
+from neuropile.paths import locked, replacing
 
 _TABLES = {"sessions": layout.SESSION_SCHEMA, "units": layout.UNIT_SCHEMA}
 _BY_SESSION = [("dataset", "ascending"), ("session_id", "ascending")]
@@ -58,11 +58,12 @@ class Index:
         return [self.folder / "sessions.parquet", *parts]
 
     def _steadily(self, read: Callable[[], _T]) -> _T:
-        for _ in range(_TRIES):
+        for _ in range(1 if remote.is_remote(self.root) else _TRIES):
             with suppress(FileNotFoundError):
                 return read()
             self.forget()
-        raise StoreError(f"{self.folder} lacks a file that it should hold; run: neuropile index {self.root}")
+        where = " on the machine that holds the store, and serve it then" if remote.is_remote(self.root) else ""
+        raise StoreError(f"{self.folder} lacks a file that it should hold; run: neuropile index {'STORE' if where else self.root}{where}")
 
     @cached_property
     def _chosen(self) -> tuple[pa.Table, dict[Any, list[_Key]]]:
@@ -102,6 +103,14 @@ class Index:
                 parquet.write(table.cast(_TABLES[kind]), temporary)
         self.forget()
 
+    def take_in(self) -> None:
+        """Write the parts into the compacted files: what a web server, which lists nothing, can serve."""
+        with locked(self.folder / ".lock"):
+            self.forget()
+            parts = self.session_files()[1:]
+            if parts:
+                self.compact(self.sessions, self.units, parts)
+
     def compact(self, sessions: pa.Table, units: pa.Table, parts: list[Path]) -> None:
         """Write both compacted files, and remove the parts they take in."""
         for name, table in (("units", units), ("sessions", sessions)):
@@ -137,7 +146,7 @@ def read(path: Any, schema: pa.Schema) -> pa.Table:
         raise
     except (StoreError, *parquet.ERRORS) as e:
         root = path.parent.parent.parent if path.parent.name == "parts" else path.parent.parent
-        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {root}") from None
+        raise StoreError(f"{path} cannot be read ({e}); run: neuropile index {'STORE, where it lies' if remote.is_remote(root) else root}") from None
 
 
 def _units_beside(sessions_file: Any) -> Any:

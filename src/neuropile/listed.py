@@ -6,13 +6,18 @@ Zarr itself takes a missing file for one full of zeros, and plain web servers li
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from zarr.abc.store import Store
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from neuropile import remote
+from neuropile.errors import NeuropileError, StoreError
 
 
 class Listed(WrapperStore[Store]):
@@ -37,6 +42,8 @@ class Listed(WrapperStore[Store]):
         digest = (known or {}).get("sha256")
         if digest and found is not None and byte_range is None and hashlib.sha256(found.to_bytes()).hexdigest() != digest:
             raise OSError(f"{key} is not as it was written")
+        if found is not None and known is not None and "bytes" in known and len(found) != _length(byte_range, known["bytes"]):
+            raise OSError(f"{key} does not have its {known['bytes']} bytes")  # Zarr takes an empty file for one full of zeros too
         return found
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
@@ -46,8 +53,47 @@ class Listed(WrapperStore[Store]):
             yield name
 
 
+def _length(byte_range: ByteRequest | None, n_bytes: int) -> int:
+    """How many bytes a request for a part of a file of `n_bytes` gives."""
+    if isinstance(byte_range, RangeByteRequest):
+        return max(min(byte_range.end, n_bytes) - byte_range.start, 0)
+    if isinstance(byte_range, OffsetByteRequest):
+        return max(n_bytes - byte_range.offset, 0)
+    return min(byte_range.suffix, n_bytes) if isinstance(byte_range, SuffixByteRequest) else n_bytes
+
+
 def opened(path: Any, files: Mapping[str, Mapping[str, Any]]) -> Listed:
     """The store at a local or remote path."""
     if not remote.is_remote(path):
         return Listed(LocalStore(path, read_only=True), files)
     return Listed(FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=True), files)
+
+
+@contextmanager
+def clear_errors(where: Any) -> Iterator[None]:
+    """Whatever Zarr and its codecs raise on damaged bytes becomes StoreError; an index out of range stays what it is."""
+    try:
+        yield
+    except (NeuropileError, IndexError):
+        raise
+    except Exception as e:
+        raise StoreError(f"{where} cannot be read ({e}); restore it from a copy or build the session again") from None
+
+
+def telling(data: xr.DataArray, array: Any, where: Any) -> xr.DataArray:
+    """The same lazy data, read from a Zarr array in such a way that damage is told by a StoreError."""
+    lazy: Any = indexing.LazilyIndexedArray(_Telling(array, where))
+    return data.copy(data=indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy)))
+
+
+class _Telling(BackendArray):
+    def __init__(self, array: Any, where: Any) -> None:
+        self._array, self._where = array, where
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        with clear_errors(self._where):
+            return self._array.oindex[key]

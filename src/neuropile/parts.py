@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuropile.errors import NotThere, StoreError
+from neuropile.errors import NotThere
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,12 +67,12 @@ class Signals(Mapping[str, Any]):
     def __getitem__(self, name: str) -> xr.DataArray:
         import xarray as xr
 
+        from neuropile import listed
+
         store = self._store(name)
-        try:
+        with listed.clear_errors(self._path / name):
             data = xr.open_zarr(store, group=name, consolidated=False, zarr_format=3, chunks=None)
-        except (OSError, ValueError, KeyError) as e:
-            raise StoreError(f"{self._path / name} cannot be read ({e}); restore it from a copy or build the session again") from None
-        array = data["data"].assign_attrs(data.attrs).rename(name)
+            array = listed.telling(data["data"], self.group(name)["data"], self._path / name).assign_attrs(data.attrs).rename(name)
         if "time" in data.variables:
             return array.assign_coords(time=data["time"])
         if "start_s" in data.attrs:

@@ -293,6 +293,8 @@ def open_pile(path: str | Path) -> Pile:
     ------
     PileError : neither is there, it is damaged, or a newer neuropile wrote it
     """
+    if remote.is_remote(remote.as_path(path)):
+        raise PileError(f"{path}: this version opens piles and published folders from local folders only; copy it here")
     root = Path(path)
     if root.is_dir():
         return _open_published(root)

@@ -165,8 +165,8 @@ class _Making:
         if not pieces:
             self.left_out["sessions_unobserved"].append(session.key)
             return
-        for source in session.record["sources"]:
-            self.digests.setdefault(source["sha256"], []).append(session.key)
+        for digest in {s["sha256"] for s in session.record["sources"]} - {None}:
+            self.digests.setdefault(digest, []).append(session.key)
         selection = -1
         if len(units) < session.n_units:
             selection = len(self.selections)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from neuropile.errors import NeuropileError
+
 #: Ranges of one file closer together than this are fetched as one: a request costs more than the bytes between.
 MAX_HOLE = 128 << 10
 #: A range longer than this is fetched as several at once.
@@ -27,7 +29,10 @@ def as_path(place: Any) -> Any:
     if isinstance(place, str) and "://" in place:
         from upath import UPath
 
-        return UPath(place)
+        try:
+            return UPath(place)
+        except (ValueError, ImportError) as e:
+            raise NeuropileError(f"{place}: not a place that can be read ({e})") from None
     return Path(place) if isinstance(place, str) else place
 
 
@@ -82,7 +87,8 @@ def read_ranges(path: Any, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     got = dict(zip(parts, _fetch(path, parts), strict=True))
     for (start, stop), data in got.items():
         if len(data) != stop - start:
-            raise OSError(f"{path}: bytes {start} to {stop} asked for, {len(data)} came; the file is shorter than it was, or the server ignores ranges")
+            why = "the server ignores byte ranges: use one that knows them, or copy the files here" if len(data) > stop - start else "it is cut short"
+            raise OSError(f"{path}: {stop - start} bytes asked for, {len(data)} came; {why}")
     out = []
     for start, stop in ranges:
         own = [(max(a, start), min(b, stop), a, got[a, b]) for a, b in parts if a < stop and b > start]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from neuropile import binning, layout, parquet, remote
 from neuropile.counting import Counter, Grid, covered
-from neuropile.errors import BinWidthError, MissingExtra, StoreError
+from neuropile.errors import BinWidthError, MissingExtra, NotThere, StoreError
 from neuropile.events import SpikeFile
 from neuropile.parts import Intervals, Signals
 from neuropile.spans import Observed
@@ -46,6 +46,8 @@ class Spikes:
 
     def __getitem__(self, unit: int | str) -> np.ndarray:
         """One unit's times, by position or by its id."""
+        if isinstance(unit, str) and unit not in self.unit_ids:
+            raise NotThere(f"no unit {unit!r} among {len(self)}; unit ids look like {next(iter(self.unit_ids), None)!r}")
         i = self.unit_ids.index(unit) if isinstance(unit, str) else range(len(self))[unit]
         return self.times[self.offsets[i] : self.offsets[i + 1]]
 
@@ -74,6 +76,11 @@ class Session:
     def key(self) -> str:
         """Its name in a store, "dataset/session"."""
         return f"{self.dataset}/{self.session_id}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was missing or odd in the recording, a sentence each."""
+        return list(self.record["notes"])
 
     @cached_property
     def units(self) -> pd.DataFrame:

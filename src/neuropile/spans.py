@@ -99,6 +99,11 @@ class Observed:
     start: np.ndarray
     stop: np.ndarray
 
+    def __repr__(self) -> str:
+        who = "each unit's own" if self.differs else "all units alike"
+        shown = ", ".join(f"[{a}, {b})" for a, b in zip(self.start[:3].tolist(), self.stop[:3].tolist(), strict=True))
+        return f"<Observed: {len(self.start)} spans of ticks, {who}: {shown}{', ...' if len(self.start) > 3 else ''}>"
+
     @classmethod
     def of_all(cls, spans: np.ndarray) -> Observed:
         """From (span, 2) ticks that hold for every unit."""

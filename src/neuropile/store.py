@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, remote
+from neuropile import layout, parquet, remote
 from neuropile.errors import NotThere, StoreError
 from neuropile.index import Index
 from neuropile.paths import locked, replacing
@@ -135,6 +135,8 @@ class Store(Mapping[str, Session]):
         return session
 
     def _no_session(self, key: object) -> NotThere:
+        if key in self:
+            return NotThere(f"session {key} is in the index of {self.root}, but its folder holds none; build it again, or run: neuropile index {self.root}")
         close = [k for k in self if str(key).lower() in k.lower()][:3]
         hint = f"did you mean {' or '.join(close)}?" if close else f"{len(self)} sessions are listed in store.sessions, as dataset/session"
         return NotThere(f"no session {key!r} in {self.root}; {hint}")
@@ -204,16 +206,31 @@ class Store(Mapping[str, Session]):
         row = {"dataset": dataset, "session_id": session_id, "status": "failed", "error": error}
         self.add(pa.Table.from_pylist([row], schema=layout.SESSION_SCHEMA), layout.UNIT_SCHEMA.empty_table())
 
-    def rebuild_index(self, progress: Progress = QUIET) -> None:
-        """Make both indexes anew from the sessions themselves, and drop the parts they take in."""
+    def rebuild_index(self, progress: Progress = QUIET, *, failures: bool = True) -> list[str]:
+        """Make both indexes anew from the sessions themselves, and drop the parts they take in.
+
+        failures : keep what is on record of sessions that could not be built
+
+        Returns what is wrong with the sessions that were left out because they are damaged.
+        """
+        if remote.is_remote(self.root):
+            raise StoreError(f"{self.root}: an index is made where the store lies; run there: neuropile index STORE")
+        damaged: list[str] = []
         with locked(self.index.folder / ".lock"):
             parts = self.index.session_files()[1:]  # before the sessions are read: each of these is then among them
             markers = sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))
-            found = [index_rows(self[f"{m.parent.parent.name}/{m.parent.name}"].record, m.parent) for m in progress.track(markers, len(markers), "indexing")]
+            found = []
+            for folder in (m.parent for m in progress.track(markers, len(markers), "indexing")):
+                try:
+                    found.append(index_rows(self[f"{folder.parent.name}/{folder.name}"].record, folder))
+                except (StoreError, *parquet.ERRORS) as e:
+                    damaged.append(str(e) if str(folder) in str(e) else f"{folder}: {e}")
             sessions = pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *(s for s, _ in found)])
             units = pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)])
-            self.index.compact(pa.concat_tables([sessions, self.index.failures(done=sessions)]), units, parts)
+            failed = self.index.failures(done=sessions) if failures else layout.SESSION_SCHEMA.empty_table()
+            self.index.compact(pa.concat_tables([sessions, failed]), units, parts)
         self._forget()
+        return damaged
 
     def _forget(self) -> None:
         """Read the index anew when it is next asked for."""

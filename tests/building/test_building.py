@@ -264,7 +264,7 @@ def test_a_full_or_read_only_disk_ends_the_build_at_once_and_a_rerun_completes_i
         write(table, path, **options)
 
     monkeypatch.setattr(parquet, "write", fails_then)
-    with pytest.raises(StoreError, match="cannot be written .*; mend that and run again: what is stored stays"):
+    with pytest.raises(StoreError, match=r"cannot be written .*; mend that and run again: what is stored stays"):
         ingest(files[:2], store, reader_of)
     assert not (store.root / ".building").exists()
     monkeypatch.setattr(parquet, "write", write)

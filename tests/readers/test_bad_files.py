@@ -246,8 +246,8 @@ class TestContradictions:
         good.write_bytes(content)
         outcome = ingest(good)
         assert outcome.status == "failed"
-        assert outcome.error.startswith(f"{good}: reading stopped")
-        assert outcome.error.endswith("; the file may be damaged")
+        assert outcome.error.startswith(f"{good}: damaged, or not as its format says")
+        assert outcome.error.endswith("; fetch it again")
         assert len(store) == 0
         with pytest.raises(StoreError, match="no session 'local/session'"):
             store["local/session"]

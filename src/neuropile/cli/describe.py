@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from neuropile import layout, readers, remote
 from neuropile.errors import NeuropileError, UnreadableFile
 from neuropile.published import MARKER
-from neuropile.types import Reader
+from neuropile.types import Reader, Recording
 
 
 def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str] | None = None) -> dict[str, Any]:
@@ -29,10 +32,9 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
     try:
         reader = readers.find(path, sample_rate=sample_rate, mapping=mapping)
     except UnreadableFile as e:
-        try:
-            return _arrays(path)
-        except NeuropileError:
-            raise e from None
+        with suppress(NeuropileError):
+            return _folder(path) if remote.can_list(path) and path.is_dir() else _arrays(path)
+        raise e from None
     return _recording(path, reader)
 
 
@@ -73,6 +75,18 @@ def _pile(path: Any) -> dict[str, Any]:
     return {"kind": "published pile" if path.is_dir() else "pile", "segments": len(pile), "tokens": pile.n_tokens, **made, "splits": pile.summary()}
 
 
+def _folder(path: Any) -> dict[str, Any]:
+    """A folder of recordings: each, and the reader that takes it."""
+    found = []
+    for source in readers.find_sources(path):
+        try:
+            told = repr(readers.find(source))
+        except UnreadableFile as e:
+            told = f"none: {str(e).removeprefix(f'{source}: ')}"
+        found.append({"recording": source.relative_to(path).as_posix(), "reader": told})
+    return {"kind": "folder of recordings", "recordings": found}
+
+
 def _arrays(path: Any) -> dict[str, Any]:
     """What a file without a format of spikes holds, and the mapping that may read it."""
     from neuropile.readers import arrays
@@ -80,6 +94,21 @@ def _arrays(path: Any) -> dict[str, Any]:
     held = [{"name": name, "shape": str(shape), "dtype": dtype} for name, shape, dtype in arrays.contents(path)]
     told = arrays.suggest(path)
     return {"kind": "arrays", "reader": None, "arrays": held, "hint": told[max(told.find("likely read by"), 0) :]}
+
+
+def _activity(path: Any, recording: Recording) -> dict[str, Any]:
+    """How many spikes, from when to when, and how fast a unit fires: what tells a wrong sample rate or unit of time. Not fetched from far away."""
+    if remote.is_remote(path):
+        return {}
+    trains = [np.asarray(recording.trains.read(u)) for u in range(recording.trains.n_units)]
+    per_s = recording.ticks_per_s if recording.trains.kind == "ticks" else 1
+    ends = [(float(np.nanmin(t)) / per_s, float(np.nanmax(t)) / per_s) for t in trains if np.isfinite(t).any()]
+    if not ends:
+        return {"spikes": 0}
+    first, last = min(a for a, _ in ends), max(b for _, b in ends)
+    rates = [len(t) / (last - first) for t in trains] if last > first else []
+    hours = {"median_rate_hz": round(float(np.median(rates)), 4)} if rates else {}
+    return {"spikes": sum(map(len, trains)), "first_spike_s": first, "last_spike_s": last, **hours}
 
 
 def _recording(path: Any, reader: Reader) -> dict[str, Any]:
@@ -92,6 +121,7 @@ def _recording(path: Any, reader: Reader) -> dict[str, Any]:
             "species": recording.subject.species,
             "quantity": recording.quantity,
             "units": recording.units.num_rows,
+            **_activity(path, recording),
             "regions": sorted({r for r in recording.units.column("region").to_pylist() if r}) if "region" in recording.units.column_names else [],
             "unit_columns": recording.units.column_names,
             "intervals": [{"name": n, "rows": t.num_rows, "columns": ", ".join(t.column_names)} for n, t in recording.intervals.items()],

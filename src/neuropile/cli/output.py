@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,16 @@ _PIPE_WIDTH = 140
 def emit(result: Mapping[str, Any], as_json: bool) -> None:
     """Print a command's result as one JSON object, where that was asked for."""
     if as_json:
-        print(json.dumps(result, default=str))
+        print(json.dumps(_plain(result), default=str, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """A value without NaN and infinity, which JSON does not know: they become null."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say(text: str) -> None:

@@ -56,7 +56,9 @@ def ingest(
     outcomes = []
     if files:
         terms = building.Terms(license, citation)
-        outcomes = building.ingest(files, create_store(store), find, dataset=dataset, replace=replace, terms=terms, progress=progress())
+        opened = create_store(store)
+        outcomes = building.ingest(files, opened, find, dataset=dataset, replace=replace, terms=terms, progress=progress())
+        opened.index.take_in()
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]
     for row in failed:
@@ -65,7 +67,7 @@ def ingest(
         stored = [r for r in rows if r["status"] != "failed"]
         if stored:
             table([{**r, "notes": "; ".join(r["notes"])} for r in stored], ["session", "status", "n_units", "n_spikes", "notes"])
-        say(f"{len(stored)} of {len(rows)} paths are sessions of {store}" + (f"; next: neuropile pile {store} --out pile.parquet" if stored else ""))
+        say(f"{len(stored)} of {len(rows)} recordings are sessions of {store}" + ("" if failed else f"; next: neuropile pile {store} --out pile.parquet"))
     emit({"store": str(store), "sessions": rows, "n_failed": len(failed)}, as_json)
     if failed:
         raise typer.Exit(1)
@@ -91,24 +93,36 @@ def info(
             if isinstance(value, list) and value and isinstance(value[0], dict):
                 table(value, list(value[0]), title=name)
             elif value not in (None, [], {}):
-                shown = ", ".join(map(str, value)) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else value
+                shown = (
+                    ("; " if name == "notes" else ", ").join(map(str, value)) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else value
+                )
                 print(f"{name:>16}  {shown}")
     emit(facts, as_json)
 
 
-def index(store: StorePath, as_json: Json = False) -> None:
+def index(
+    store: StorePath,
+    forget_failed: Annotated[bool, typer.Option("--forget-failed", help="Drop what is on record of recordings that could not be stored.")] = False,
+    as_json: Json = False,
+) -> None:
     """Make the store's two index files anew from its sessions, taking in the parts that builders left.
+
+    Sessions that are damaged are left out and told, and the exit code is 1.
 
     Example: neuropile index store
     """
     from neuropile.store import open_store
 
     opened = open_store(store)
-    opened.rebuild_index(progress())
-    result = {"store": str(store), "n_sessions": len(opened), "n_units": len(opened.units), "n_failed": len(opened.failed)}
+    damaged = opened.rebuild_index(progress(), failures=not forget_failed)
+    for problem in damaged:
+        say(f"error: {problem}")
+    result = {"store": str(store), "n_sessions": len(opened), "n_units": len(opened.units), "n_failed": len(opened.failed), "damaged": damaged}
     if not as_json:
         print(f"{result['n_sessions']:,} sessions and {result['n_units']:,} units indexed")
     emit(result, as_json)
+    if damaged:
+        raise typer.Exit(1)
 
 
 def units(
@@ -160,7 +174,7 @@ def verify(
     if not as_json:
         if found:
             table(found, ["level", "where", "problem"])
-        print(f"{path}: {errors} errors, {len(found) - errors} warnings" if found else f"{path}: all is as it was written")
+        print(f"{path}: {errors} errors, {len(found) - errors} warnings" if found else f"{path}: every value is as it was written")
     emit({"path": path, "ok": not errors, "findings": found}, as_json)
     if errors:
         raise typer.Exit(1)

@@ -12,9 +12,10 @@ from neuropile.errors import NeuropileError, UnreadableFile
 if TYPE_CHECKING:
     from neuropile.types import Reader
 
-#: The files that are looked for in folders; those of arrays only where a mapping says what is in them.
-SUFFIXES = (".nwb", ".mat", ".h5", ".hdf5")
-MAPPED_SUFFIXES = (*SUFFIXES, ".npz", ".npy")
+#: The files that are looked for in folders; .npy, of which a folder may hold thousands, only where a mapping says what is in them.
+SUFFIXES = (".nwb", ".mat", ".h5", ".hdf5", ".npz")
+MAPPED_SUFFIXES = (*SUFFIXES, ".npy")
+_NO_LISTING = " (a plain web server lists no folders: give the address of one file, or copy the folder here)"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NUMPY = {b"\x93NUMPY": "NumPy array", b"PK\x03\x04": "zip file, as NumPy's .npz are"}
 _KNOWN = "NWB 2.x (HDF5 or Zarr), ALF session folders, Kilosort and phy folders, MATLAB 7.3 spike cells and, with a mapping, MATLAB, HDF5, .npy and .npz"
@@ -27,7 +28,7 @@ def find(path: Any, *, sample_rate: Fraction | float | None = None, mapping: Map
     ----------
     path : a file, or a folder that is one session; a Path or, for what lies far away, a UPath
     sample_rate : samples a second, where the source counts in samples and does not say
-    mapping : which array is what, for files that follow no format; see docs/explain/mapping.md
+    mapping : which array is what, for files of arrays; NWB files and session folders need none. See docs/explain/mapping.md
     upstream : read it as the published neural-pile scripts do
 
     Raises
@@ -46,10 +47,6 @@ def find(path: Any, *, sample_rate: Fraction | float | None = None, mapping: Map
 
 
 def _find(path: Any, sample_rate: Fraction | float | None, mapping: Mapping[str, str] | None) -> Reader:
-    if mapping:
-        from neuropile.readers import arrays
-
-        return arrays.mapped(mapping, sample_rate=sample_rate)
     found = None if _is_file(path) else _folder(path, sample_rate)
     if found is not None:
         return found
@@ -57,7 +54,26 @@ def _find(path: Any, sample_rate: Fraction | float | None, mapping: Mapping[str,
         if not path.is_dir():
             raise UnreadableFile(f"{path}: no such file or folder")
         raise UnreadableFile(f"{path}: a folder that is no session of a known form; this version reads {_KNOWN}")
-    return _file(path, _head(path))
+    head = _head(path)
+    if mapping and _holds_arrays(path, head):
+        from neuropile.readers import arrays
+
+        return arrays.mapped(mapping, sample_rate=sample_rate)
+    return _file(path, head)
+
+
+def _holds_arrays(path: Any, head: bytes) -> bool:
+    """Whether a file is one that a mapping may be for: MATLAB, NumPy, or HDF5 that is not NWB."""
+    if head.startswith((b"MATLAB 7.3 MAT-file", b"MATLAB 5.0 MAT-file", *_NUMPY)):
+        return True
+    return head.startswith(_HDF5) and not _is_nwb(path)
+
+
+def _is_nwb(path: Any) -> bool:
+    from neuropile.readers import h5
+
+    with h5.opened(path) as file, file:
+        return "nwb_version" in file.attrs or h5.kind(file) == "NWBFile"
 
 
 def _is_file(path: Any) -> bool:
@@ -74,7 +90,7 @@ def _head(path: Any) -> bytes:
     try:
         return remote.persist(lambda: path.fs.cat_file(path.path, start=0, end=1024), path)[:1024]
     except FileNotFoundError:
-        raise UnreadableFile(f"{path}: no such file") from None
+        raise UnreadableFile(f"{path}: no such file{'' if remote.can_list(path) else _NO_LISTING}") from None
 
 
 def _folder(path: Any, sample_rate: Fraction | float | None) -> Reader | None:
@@ -91,7 +107,7 @@ def _folder(path: Any, sample_rate: Fraction | float | None) -> Reader | None:
 
 
 def _file(path: Any, head: bytes) -> Reader:
-    from neuropile.readers import h5, mat, nwb
+    from neuropile.readers import mat, nwb
 
     if not head:
         raise UnreadableFile(f"{path}: the file is empty (0 bytes); fetch it again")
@@ -100,15 +116,16 @@ def _file(path: Any, head: bytes) -> Reader:
     if head.startswith(b"MATLAB 5.0 MAT-file"):
         raise UnreadableFile(f"{path}: a MATLAB 5 file: say which array is what; {_suggestion(path)}")
     if head.startswith(_HDF5):
-        with h5.opened(path) as file, file:
-            if "nwb_version" in file.attrs or h5.kind(file) == "NWBFile":
-                return nwb.units()
+        if _is_nwb(path):
+            return nwb.units()
         raise UnreadableFile(f"{path}: an HDF5 file that is neither NWB nor MATLAB 7.3: say which array is what; {_suggestion(path)}")
     for magic, what in _NUMPY.items():
         if head.startswith(magic):
             raise UnreadableFile(f"{path}: a {what}: say which array is what; {_suggestion(path)}")
     if head.startswith(b"PAR1"):
         raise UnreadableFile(f"{path}: a Parquet file, which alone is no session; of an ALF table give the session's folder")
+    if not remote.can_list(path) and head.lstrip()[:1] == b"<":
+        raise UnreadableFile(f"{path}: a web page, not a recording{_NO_LISTING}")
     raise UnreadableFile(f"{path}: begins with {head[:16]!r}, which is no format known here; this version reads {_KNOWN}")
 
 
@@ -142,7 +159,7 @@ def find_sources(path: Any, *, mapped: bool = False) -> list[Any]:
 
 
 def _sources(folder: Any, suffixes: tuple[str, ...], mapped: bool) -> Iterator[Any]:
-    if not mapped and _folder(folder, None) is not None:
+    if _folder(folder, None) is not None:
         yield folder
         return
     for child in sorted(folder.iterdir(), key=lambda p: p.name):

@@ -161,15 +161,20 @@ def texts(asked: Asked, key: str) -> list[str]:
     return [str(v).strip() for v in asked.codes(key).tolist()]
 
 
+def used(asked: Asked) -> set[str]:
+    """The names of arrays in a mapping's paths."""
+    return {m["name"].strip("/") for m in map(_PATH.match, asked.mapping.values()) if m}
+
+
 def unused(asked: Asked, held: Sequence[Held], n: int, others: set[int]) -> dict[str, pa.Array]:
     """The arrays that the mapping does not name and that have one value for each of n things, where n is the length of nothing else."""
     if n < 2 or n in others:
         return {}
-    used = {m["name"].strip("/") for m in map(_PATH.match, asked.mapping.values()) if m}
+    named = used(asked)
     found: dict[str, Any] = {}
     for h in held:
         one_row = max(h.shape, default=0) == math.prod(h.shape) >= n and all(math.prod(s) == 1 for s in h.leaves)
-        if h.name in used or not one_row or (math.prod(h.shape) > n and not h.leaves) or h.dtype in ("object", "function", "opaque", "damaged"):
+        if h.name in named or not one_row or (math.prod(h.shape) > n and not h.leaves) or h.dtype in ("object", "function", "opaque", "damaged"):
             continue
         try:
             leaves = asked.units_of(asked.source.leaves(h.name.split("/")))

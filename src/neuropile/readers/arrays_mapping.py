@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -30,9 +31,12 @@ KEYS = {
     "z": "PATH of one place a unit, um",
     "quality": "PATH of one word a unit: good, mua or noise",
     "quantity": f"what the events are: {', '.join(EVENT_QUANTITIES)}",
-    "subject": "TEXT, the animal",
-    "species": "TEXT, its species",
+    "events.NAME": "PATH of moments, or of pairs of start and stop, in the times' unit: kept as the intervals NAME",
+    "subject": "TEXT, the animal, or the PATH of one text",
+    "species": "TEXT, its species, or the PATH of one text",
 }
+#: The keys of tables of events.
+EVENTS = re.compile(r"events\.(\w+)")
 UNITS_OF_TIME = {"s": 1, "ms": 1000, "us": 1_000_000, "samples": 0}
 AXES = ("trial", "unit", "time")
 _EXAMPLE = "times=spikes counts=sCount"
@@ -57,21 +61,25 @@ def parse(pairs: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = (p.strip() for p in pair.partition("="))
-        if not equals or not value or key not in KEYS:
+        if not equals or not value or not _is_key(key):
             raise NeuropileError(f"{pair!r} is no key=value of a mapping; keys: {', '.join(KEYS)}; for example {_EXAMPLE}")
         if found.setdefault(key, value) != value:
             raise NeuropileError(f"{key}= is given twice, as {found[key]!r} and {value!r}")
     return found
 
 
+def _is_key(key: str) -> bool:
+    return (key in KEYS and key != "events.NAME") or EVENTS.fullmatch(key) is not None
+
+
 def checked(mapping: Mapping[str, str], sample_rate: Any) -> tuple[dict[str, str], Fraction | None]:
     """A mapping that makes sense, and the sample rate given in it or beside it."""
     given = {k: str(v).strip() for k, v in mapping.items()}
     for key, value in given.items():
-        if key not in KEYS:
+        if not _is_key(key):
             raise NeuropileError(f"no key {key!r} in a mapping: there are {', '.join(KEYS)}; for example {_EXAMPLE}")
         if not value:
-            raise NeuropileError(f"{key}= is empty; it takes {KEYS[key]}")
+            raise NeuropileError(f"{key}= is empty; it takes {KEYS.get(key, KEYS['events.NAME'])}")
     if ("times" in given) == ("matrix" in given):
         raise NeuropileError(f"a mapping names either times=PATH or matrix=PATH; for example {_EXAMPLE}, or matrix=raster bin=0.001")
     for key, other in _ONLY_WITH.items():
@@ -81,6 +89,8 @@ def checked(mapping: Mapping[str, str], sample_rate: Any) -> tuple[dict[str, str
         raise NeuropileError("counts= and units= both say whose the times are; give one of them")
     if "trials" in given and "trial_stop" not in given:
         raise NeuropileError("times within trials need to be told how long a trial is: trial_stop=NUMBER or PATH (and trial_start=, where it is not 0)")
+    if "trials" in given and any(map(EVENTS.fullmatch, given)):
+        raise NeuropileError("events.NAME= are on the clock of the session; with trials= each trial has its own")
     _check_words(given)
     rate = _rate(given.pop("sample_rate", None) or sample_rate)
     if given.get("unit") == "samples" and rate is None:

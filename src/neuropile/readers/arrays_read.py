@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from neuropile.errors import UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import arrays_matrix, arrays_open, arrays_times, nwb_terms, trials
-from neuropile.readers.arrays_asked import Asked, column, floats, listed, texts, unused
+from neuropile.readers import arrays_events, arrays_matrix, arrays_open, arrays_times, nwb_terms, trials
+from neuropile.readers.arrays_asked import Asked, column, floats, listed, texts, unused, used
 from neuropile.readers.arrays_held import Held
 from neuropile.readers.arrays_mapping import bin_width
 from neuropile.types import DEFAULT_TICKS_PER_S, Recording, Spans, Subject, Trains
@@ -39,7 +39,8 @@ def _by_times(asked: Asked, sample_rate: Fraction | None) -> Recording:
     names = arrays_times.unit_names(asked, found)
     quantity = asked.mapping.get("quantity", "spikes")
     if laid is None:
-        return _put_together(asked, trains, names, len(found.times), quantity=quantity)
+        tables = arrays_events.tables(asked, arrays_times.per_second(asked, sample_rate))
+        return _put_together(asked, trains, names, len(found.times), quantity=quantity, intervals=tables)
     spans = (laid.start_s, laid.stop_s, laid.offset_s)
     return _put_together(asked, trains, names, len(found.times), quantity=quantity, trials=(laid.names, spans))
 
@@ -55,7 +56,7 @@ def _by_matrix(asked: Asked) -> Recording:
     trains = arrays_matrix.trains(asked, found, width, np.rint(offset_s).astype(np.int64) * ticks_per_s)
     more: dict[str, Any] = {"quantity": asked.mapping.get("quantity", "counts"), "ticks_per_s": ticks_per_s}
     if found.names is None:
-        more |= {"observed": Spans.of(start_s, stop_s), "span_source": "the bins of the source"}
+        more |= {"observed": Spans.of(start_s, stop_s), "span_source": "the bins of the source", "intervals": arrays_events.tables(asked, 1.0)}
     else:
         more["trials"] = (found.names, (start_s, stop_s, offset_s))
     return _put_together(asked, trains, names, int(n_bins[0]), **more)
@@ -71,16 +72,36 @@ def _put_together(asked: Asked, trains: Trains, names: list[str], n_long: int, *
     if trials:
         of_trials, spans = trials
         more |= _trial_parts(of_trials, spans, unused(asked, held, n_trials, {len(names), n_long}))
+    said = _said(asked, held)
+    _note_what_is_left(asked, held, {*said, *units.column_names, *(c for t in more.get("intervals", {}).values() for c in t.column_names)})
     return Recording(
         session_id=safe_name(asked.source.path.stem),
         units=units,
         trains=trains,
-        subject=Subject(subject_id=asked.mapping.get("subject"), species=asked.mapping.get("species")),
-        source=_said(asked, held),
+        subject=Subject(subject_id=_text(asked, "subject"), species=_text(asked, "species")),
+        source=said,
         notes=tuple(asked.notes),
         holds=listed(held),
         **{"ticks_per_s": DEFAULT_TICKS_PER_S} | more,
     )
+
+
+def _note_what_is_left(asked: Asked, held: list[Held], kept: set[str]) -> None:
+    """A note of the arrays that are neither named by the mapping nor kept beside it."""
+    named = used(asked)
+    left = [h for h in held if f"src_{h.name.replace('/', '_')}" not in kept and not any(n == h.name or h.name.startswith(f"{n}/") for n in named)]
+    if left:
+        asked.notes.append(f"left out, not named by the mapping: {listed(left)}")
+
+
+def _text(asked: Asked, key: str) -> str | None:
+    """A text that is written in the mapping, or the one text of an array it names."""
+    given = asked.mapping.get(key)
+    leaves = asked.source.leaves([p for p in given.split("/") if p]) if given else []
+    if len(leaves) == 1 and leaves[0].values.size == 1:
+        made = column(leaves[0].values.reshape(-1))
+        return given if made is None else str(made[0].as_py())
+    return given
 
 
 def _trial_parts(names: list[str], spans: tuple[np.ndarray, np.ndarray, np.ndarray], columns: dict[str, pa.Array]) -> dict[str, Any]:

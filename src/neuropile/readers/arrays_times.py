@@ -119,7 +119,7 @@ def laid_out(asked: Asked, found: Events, sample_rate: Fraction | None) -> Trial
     """The trials of events that have them, or None."""
     if found.trial is None:
         return None
-    per_s = _per_second(asked, sample_rate)
+    per_s = per_second(asked, sample_rate)
     spans = {key: asked.number_or_numbers(key) for key in ("trial_start", "trial_stop") if key in asked}
     lengths = {key: len(v) for key, v in spans.items() if len(v) != 1}
     if not len(found.times):
@@ -137,7 +137,7 @@ def trains(asked: Asked, found: Events, sample_rate: Fraction | None, laid: Tria
     if times.dtype.kind != "f" or "unit" in asked or laid is not None:
         if times.dtype == np.float32:
             asked.notes.append("spike times are 32-bit floats at the source")
-        per_s = _per_second(asked, sample_rate)
+        per_s = per_second(asked, sample_rate)
         times = times.astype(np.float64) / per_s if per_s != 1 else times.astype(np.float64)
     if laid is not None and found.trial is not None:
         _, trial = asked.placed("trials", found.trial, len(laid.names))
@@ -152,7 +152,8 @@ def trains(asked: Asked, found: Events, sample_rate: Fraction | None, laid: Tria
     return Trains(len(found.names), lambda unit: times[ends[unit] : ends[unit + 1]], sample_rate=sample_rate)
 
 
-def _per_second(asked: Asked, sample_rate: Fraction | None) -> float:
+def per_second(asked: Asked, sample_rate: Fraction | None) -> float:
+    """How many of the file's units of time make a second."""
     unit = asked.mapping.get("unit", "s")
     return float(UNITS_OF_TIME[unit] or sample_rate or 1)  # a mapping in samples has a rate
 

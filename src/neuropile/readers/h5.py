@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from neuropile.errors import UnreadableFile
+from neuropile.readers import h5_source
 
 #: What h5py, numpy and Arrow raise from the depths of a damaged file.
 READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError)
@@ -23,10 +24,6 @@ _LARGE = 1 << 26
 _MAX_RATIO = 4096
 #: A table of more rows than this must lie in a file of as many bytes.
 _MANY_ROWS = 100_000
-#: A remote file is fetched in blocks of so many bytes, of which so many are kept. Of 64 to 1024 kB, this opens a file of
-#: 105 MB in 20 requests for 5 MB and reads a unit in 16: half the block saves 2 MB and doubles those.
-REMOTE_BLOCK = 1 << 18
-REMOTE_BLOCKS = 128
 
 
 def open_file(path: Any) -> h5py.File:
@@ -37,7 +34,7 @@ def open_file(path: Any) -> h5py.File:
         raise UnreadableFile(f"{path}: no such file")
     if not path.stat().st_size:
         raise UnreadableFile(f"{path}: the file is empty (0 bytes); fetch it again")
-    return _opened(path, path)
+    return _opened(path, h5_source.Local(path))
 
 
 def _opened(path: Any, source: Any) -> h5py.File:
@@ -49,7 +46,7 @@ def _opened(path: Any, source: Any) -> h5py.File:
 
 def _open_remote(path: Any) -> h5py.File:
     try:
-        file = _Remote(path)
+        file = h5_source.Remote(path)
     except FileNotFoundError:
         raise UnreadableFile(f"{path}: no such file") from None
     except Exception as e:  # each kind of server has errors of its own
@@ -57,21 +54,6 @@ def _open_remote(path: Any) -> h5py.File:
     if not file.size:
         raise UnreadableFile(f"{path}: the file is empty (0 bytes), or its server does not say how long it is; fetch it whole and read the copy")
     return _opened(path, file)
-
-
-class _Remote:
-    """A file read by ranges, in blocks of which the last ones read are kept; h5py names it by its address."""
-
-    def __init__(self, path: Any) -> None:
-        self._name = str(path)
-        self._file = path.open("rb", block_size=REMOTE_BLOCK, cache_type="blockcache", cache_options={"maxblocks": REMOTE_BLOCKS})
-        self.size = getattr(self._file, "size", None)
-
-    def __repr__(self) -> str:
-        return self._name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neuropile.types import Reader, Recording
 
@@ -17,7 +18,7 @@ class MatCells(Reader):
 
     spikes: str | None = None
 
-    def __call__(self, path: Path) -> Recording:
+    def __call__(self, path: Any) -> Recording:
         """Open a file and return its recording, spike trains still unread.
 
         Raises
@@ -27,7 +28,7 @@ class MatCells(Reader):
         """
         from neuropile.readers import mat_file
 
-        return mat_file.read(Path(path), self.spikes)
+        return mat_file.read(Path(path) if isinstance(path, str) else path, self.spikes)
 
 
 def cells(*, spikes: str | None = None) -> MatCells:

@@ -104,10 +104,11 @@ class _Cells:
         self._file, self._name, self._refs = file, name, refs
 
     def __call__(self, unit: int) -> np.ndarray:
-        cell = h5.target(self._file, self._refs[unit])
-        if _class(cell) not in _NUMBERS or not isinstance(cell, h5py.Dataset) or cell.dtype.kind not in "iuf":
-            raise UnreadableFile(f"{self._file.filename}: {self._name} of unit {unit} holds {_class(cell) or 'nothing'}, not numbers")
-        return np.empty(0) if _is_empty(cell) else h5.values(cell)
+        with h5.clear_errors(self._file.filename):
+            cell = h5.target(self._file, self._refs[unit])
+            if _class(cell) not in _NUMBERS or not isinstance(cell, h5py.Dataset) or cell.dtype.kind not in "iuf":
+                raise UnreadableFile(f"{self._file.filename}: {self._name} of unit {unit} holds {_class(cell) or 'nothing'}, not numbers")
+            return np.empty(0) if _is_empty(cell) else h5.values(cell)
 
 
 def _unit_columns(variables: dict[str, h5py.Dataset], n_units: int, skip: str, notes: list[str]) -> dict[str, pa.Array]:

@@ -64,10 +64,10 @@ def _signal(series: tree.Group) -> Signal:
     times, start, rate = _clock(series)
     scale, offset = (_number(data.attrs.get(name, default), name) for name, default in (("conversion", 1.0), ("offset", 0.0)))
     return Signal(
-        data=data if scale == 1.0 and offset == 0.0 else _Scaled(data, scale, offset),
+        data=tree.Later(data) if scale == 1.0 and offset == 0.0 else _Scaled(data, scale, offset),
         dims=("time", "channel", "component", "part")[: data.ndim],
         unit=tree.text(data.attrs.get("unit", "")),
-        time_s=times,
+        time_s=None if times is None else tree.Later(times),
         start_s=start,
         rate_hz=rate,
         description=tree.text(series.attrs.get("description", "")),
@@ -104,7 +104,7 @@ class _Scaled:
     """A dataset whose stored numbers are multiples of the unit: scaled as they are read."""
 
     def __init__(self, data: tree.Array, scale: float, offset: float) -> None:
-        self._data, self._scale, self._offset = data, scale, offset
+        self._data, self._scale, self._offset = tree.Later(data), scale, offset
         self.shape, self.dtype = data.shape, np.dtype(np.float64)
 
     def __getitem__(self, key: Any) -> np.ndarray:

@@ -110,6 +110,18 @@ def values(array: Array) -> np.ndarray:
     return np.asarray(array[()]).reshape(-1)
 
 
+class Later:
+    """The values of an array, to be read by slices when they are wanted, with the errors of a damaged file made clear then too."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        with h5.clear_errors(self._array.file.filename):
+            return np.asarray(self._array[key])
+
+
 class Met(h5.Met):
     """See h5.Met; in a Zarr folder an object is where its path is."""
 

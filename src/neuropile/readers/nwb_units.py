@@ -89,7 +89,7 @@ class Units:
         """One unit's spike times in seconds, as stored."""
         start = int(self.spike_ends[unit - 1]) if unit else 0
         stop = int(self.spike_ends[unit])
-        return np.asarray(self.spike_times[start:stop]) if stop > start else np.empty(0)
+        return tree.Later(self.spike_times)[start:stop] if stop > start else np.empty(0)
 
     def observed(self) -> Spans | None:
         """The units' own observation intervals, where the table has them."""
@@ -120,7 +120,7 @@ class Units:
             except UnreadableFile as e:  # the spikes stand without them
                 self.notes.append(f"left out of the signals: {e}")
             else:
-                found[name] = Signal(data, ("unit", "sample", "channel")[: data.ndim], unit=tree.text(data.attrs.get("unit", "")))
+                found[name] = Signal(tree.Later(data), ("unit", "sample", "channel")[: data.ndim], unit=tree.text(data.attrs.get("unit", "")))
         return found
 
     def _canonical(self, source: pa.Table, electrodes: _Electrodes, region: str | None, quality: str | None) -> pa.Table:

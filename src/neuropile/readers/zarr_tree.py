@@ -261,6 +261,8 @@ class Array(Node):
             raise UnreadableFile(f"{where} lacks its chunk {key}: the folder is incomplete; fetch it again")
         if data is None:
             self.file.filled.add(self.path)
+        elif not data:  # an empty shard would be read as fill values
+            raise UnreadableFile(f"{where}: chunk {key} is empty (0 bytes): it is damaged; fetch it again")
         elif self.layout.has_blosc:
             n_stored, n_whole = int.from_bytes(data[12:16], "little"), int.from_bytes(data[4:8], "little")
             if len(data) < 16 or n_stored != len(data) or (n_whole > _LARGE and n_whole > _MAX_RATIO * len(data)):  # else blosc reads past the end
