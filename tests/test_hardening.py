@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -12,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tampering
+from tampering import edit
 
-from neuropile import Store, ingest, layout, make_pile, open_pile, open_store, parquet, testing
+from neuropile import Store, ingest, make_pile, open_pile, open_store, parquet, testing
 from neuropile.binning import as_width, to_ticks
 from neuropile.errors import BinWidthError, NeuropileError, PileError, StoreError
 from neuropile.session import Session
@@ -23,12 +24,6 @@ from neuropile.types import Reader, Recording, Trains
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return testing.store(tmp_path / "store", [testing.recording(0, n_units=8, duration_s=20), testing.recording(1, n_units=5, duration_s=20)])
-
-
-def edit(path: Path, **values: object) -> None:
-    """A marker with other values and a digest that fits them: more than an accident would do."""
-    marker = json.loads(path.read_text()) | values
-    layout.write_marker({k: v for k, v in marker.items() if k != "sha256"}, path)
 
 
 def rewrite(path: Path, column: str, value: object) -> None:
@@ -110,7 +105,7 @@ def test_an_edited_published_marker_is_told(store: Store, tmp_path: Path, values
 def test_dense_rows_in_another_order_than_their_table_are_told(store: Store, tmp_path: Path) -> None:
     make_pile(store, test=0).publish(tmp_path / "p", layout="dense")
     table = pq.read_table(tmp_path / "p" / "segments.parquet")
-    parquet.write(table.take(pa.array(range(table.num_rows - 1, -1, -1))), tmp_path / "p" / "segments.parquet")
+    tampering.replace(tmp_path / "p" / "pile.json", "segments.parquet", table.take(pa.array(range(table.num_rows - 1, -1, -1))))
     with pytest.raises(PileError, match="does not list the rows in their order"):
         open_pile(tmp_path / "p")
 

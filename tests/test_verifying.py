@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import numpy as np
@@ -6,9 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from servers import serving
+from tampering import edit, replace
 
-from neuropile import layout, make_pile, open_store, parquet, testing
-from neuropile.errors import NeuropileError
+from neuropile import make_pile, open_store, parquet, testing
+from neuropile.errors import NeuropileError, StoreError
 from neuropile.verifying import verify
 
 KEY = "test/session-0"
@@ -31,11 +31,6 @@ def store(whole, tmp_path):
 
 def told(path):
     return [(f.level, f.where, f.problem) for f in verify(path)]
-
-
-def reseal(path, **values):
-    marker = json.loads(path.read_text()) | values
-    layout.write_marker({k: v for k, v in marker.items() if k != "sha256"}, path)
 
 
 def test_what_was_just_written_is_well(store, tmp_path):
@@ -74,15 +69,13 @@ def test_values_that_were_changed_with_every_seal_kept_are_told(store):
     path = store.root / KEY / "units.parquet"
     table = parquet.read(path)
     depth = pa.array(table.column("depth_um").to_numpy() + 1)
-    parquet.write(table.set_column(table.schema.get_field_index("depth_um"), "depth_um", depth), path)
-    files = json.loads((store.root / KEY / "session.json").read_text())["files"]
-    reseal(store.root / KEY / "session.json", files=files | {"units.parquet": parquet.facts(path)})
+    replace(path.parent / "session.json", "units.parquet", table.set_column(table.schema.get_field_index("depth_um"), "depth_um", depth))
     assert ("error", KEY, "its values do not make the content digest in its marker: restore it from a copy or build it again") in told(store.root)
 
 
 def test_an_index_that_is_not_the_sessions_is_told_and_mended(store):
     marker = store.root / KEY / "session.json"
-    reseal(marker, species="Rattus norvegicus")
+    edit(marker, species="Rattus norvegicus")
     shutil.rmtree(store.root / "test" / "session-2")
     found = told(store.root)
     assert ("error", KEY, f"the index has another species; run: neuropile index {store.root}") in found
@@ -109,12 +102,72 @@ def test_a_file_that_does_not_belong_is_told(store):
     assert told(store.root) == [("error", KEY, "notes.txt is not one of its files")]
 
 
+@pytest.mark.parametrize("lie", [{"first_tick": 300_000}, {"last_tick": 310_000}, {"observed_s": 1.0}, {"duration_s": 7.0}, {"regions": ["LIE"]}])
+def test_a_marker_that_lies_under_a_fitting_seal_is_told(store, lie):
+    edit(store.root / KEY / "session.json", **lie)
+    (name,) = lie
+    assert any(where == KEY and name in problem for _, where, problem in told(store.root))
+
+
+def test_a_file_swapped_with_anothers_is_told_when_it_is_read(store):
+    for name in ("spikes.parquet", "units.parquet", "intervals/trials.parquet"):
+        shutil.copy(store.root / "test" / "session-1" / name, store.root / KEY / name)
+        ses = store[KEY]
+        with pytest.raises(StoreError, match="is not the file its marker speaks of"):
+            {"spikes": ses.spikes, "units": lambda s=ses: s.units, "intervals/trials": lambda s=ses: s.trials}[name.removesuffix(".parquet")]()
+
+
+def test_a_copied_session_does_not_hide_what_else_is_wrong(store):
+    shutil.copytree(store.root / KEY, store.root / "test" / "copy")
+    (store.root / "test" / "session-1" / "units.parquet").unlink()
+    assert [w for level, w, _ in told(store.root) if level == "error"] == ["test/session-1", "test/copy"]
+
+
+@pytest.mark.parametrize("layout", ["sparse", "dense"])
+def test_whatever_is_done_to_a_published_folder_is_told(store, tmp_path, layout):
+    make_pile(store, test=0.5, seed=1).publish(tmp_path / "p", layout=layout)
+    files = sorted(p for p in (tmp_path / "p").rglob("*") if p.is_file() and p.name != "pile.json")
+    train, test = (next(f for f in files if f.name.startswith(s)) for s in ("train", "test"))
+    a, b = train.read_bytes(), test.read_bytes()
+    train.write_bytes(b)
+    test.write_bytes(a)
+    assert _is_told(tmp_path / "p")
+    train.write_bytes(a)
+    test.write_bytes(b)
+    assert not verify(tmp_path / "p")
+    for file in files:
+        data = file.read_bytes()
+        file.write_bytes(data + b"x")
+        assert _is_told(tmp_path / "p"), file
+        file.unlink()
+        assert _is_told(tmp_path / "p"), file
+        file.write_bytes(data)
+    (tmp_path / "p" / "data" / "more.parquet").write_bytes(a)
+    assert _is_told(tmp_path / "p")
+
+
+def _is_told(path):
+    try:
+        return bool(verify(path))
+    except NeuropileError:
+        return True
+
+
+def test_a_pile_over_damaged_sessions_is_told(store, tmp_path):
+    make_pile(store).save(tmp_path / "p.parquet")
+    spikes = store.root / KEY / "spikes.parquet"
+    data = bytearray(spikes.read_bytes())
+    data[100] ^= 1
+    spikes.write_bytes(data)
+    assert [(level, where) for level, where, _ in told(tmp_path / "p.parquet")] == [("error", KEY)]
+
+
 def test_row_groups_across_blocks_are_told(tmp_path):
     store = testing.store(tmp_path / "s", [testing.recording(0, n_units=4, duration_s=700)])
     session = store[KEY]
     marker = session.record
     edges = marker["block_edges"]
-    reseal(session.root / "session.json", block_edges=[edges[0] - 15_000_000, *(e - 15_000_000 for e in edges[1:]), edges[-1]])
+    edit(session.root / "session.json", block_edges=[edges[0] - 15_000_000, *(e - 15_000_000 for e in edges[1:]), edges[-1]])
     assert any("lies in more than one time block" in problem for *_, problem in told(store.root / KEY))
 
 
@@ -147,7 +200,7 @@ def test_a_subject_on_both_sides_is_a_warning(tmp_path):
 
 def test_a_pile_whose_session_changed_is_told(store, tmp_path):
     make_pile(store).save(tmp_path / "p.parquet")
-    reseal(store.root / KEY / "session.json", content_digest="sha256:0")
+    edit(store.root / KEY / "session.json", content_digest="sha256:0")
     assert [level for level, *_ in told(tmp_path / "p.parquet")] == ["error"]
 
 
@@ -167,7 +220,7 @@ def test_published_rows_that_were_changed_are_told(store, tmp_path, name):
         except NeuropileError:
             continue
     file.write_bytes(data)
-    reseal(tmp_path / "p" / "pile.json", n_spikes=7)
+    edit(tmp_path / "p" / "pile.json", n_spikes=7)
     assert any("its marker says 7" in problem for *_, problem in told(tmp_path / "p"))
 
 

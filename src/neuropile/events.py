@@ -25,17 +25,17 @@ class SpikeFile:
     """A `spikes.parquet`, opened by its footer.
 
     path : local or remote
-    facts : its `bytes` and `footer_bytes`, which a remote file needs
+    facts : its `bytes` and `footer_bytes`, which a remote file needs, and the digest `sha256` of its footer
     """
 
-    def __init__(self, path: Any, facts: Mapping[str, int] | None = None) -> None:
+    def __init__(self, path: Any, facts: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self._facts = dict(facts or {})
 
     @cached_property
     def _file(self) -> _LocalGroups | _RemoteGroups:
         try:
-            file = _RemoteGroups(self.path, self._facts) if remote.is_remote(self.path) else _LocalGroups(self.path)
+            file = (_RemoteGroups if remote.is_remote(self.path) else _LocalGroups)(self.path, self._facts)
             schema = file.metadata.schema.to_arrow_schema()
             if schema.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in schema.types):
                 raise pa.ArrowInvalid(f"its columns are {', '.join(schema.names)}, not whole numbers unit, tick")
@@ -100,8 +100,8 @@ class SpikeFile:
 class _LocalGroups:
     """Row groups of a local file, mapped into memory."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = parquet.opened(path)
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self._file = parquet.opened(path, facts.get("sha256"))
         self.metadata = self._file.metadata
 
     def read(self, groups: list[int]) -> pa.Table:
@@ -111,11 +111,11 @@ class _LocalGroups:
 class _RemoteGroups:
     """Row groups of a remote file: fetched by ranges when they are first asked for, then kept."""
 
-    def __init__(self, path: Any, facts: Mapping[str, int]) -> None:
+    def __init__(self, path: Any, facts: Mapping[str, Any]) -> None:
         self._path, self._size = path, facts["bytes"]
         (tail,) = remote.read_ranges(path, [(self._size - facts["footer_bytes"], self._size)])
         parquet.tail_length(tail, self._size)
-        self.metadata = parquet.footer(tail, path)
+        self.metadata = parquet.footer(tail, path, facts.get("sha256"))
         self._forget()
 
     def _forget(self) -> None:

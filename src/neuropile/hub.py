@@ -129,6 +129,7 @@ def _write(pile: Pile, folder: Path, root: Path, name: str, progress: Progress) 
         "layout": name,
         "bin_width": pile.meta["bin_width"],
         "splits": files,
+        "files": layout.file_facts(folder),
         "n_segments": done.n_segments,
         "n_tokens": done.n_tokens,
         "n_spikes": done.n_spikes,

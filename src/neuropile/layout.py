@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from neuropile import parquet, remote
 from neuropile.errors import NotThere, StoreError, UnreadableFile
+from neuropile.paths import sha256_file
 
 FORMAT = "neuropile"
 VERSION = 1
@@ -169,17 +170,41 @@ def spikes_writer(path: Path, tick_type: pa.DataType) -> AbstractContextManager[
 
 
 def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every file of a session but its marker: size, of Parquet files the footer's length, of Zarr's metadata the SHA-256."""
+    """Every file below a folder: size and SHA-256, of Parquet files the footer's and its length; of Zarr's shards, which check themselves, size alone."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".parquet":
             found[name] = parquet.facts(path)
-        elif path.name == "zarr.json":
-            found[name] = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        elif path.suffix in (".json", ".md"):
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
         else:
             found[name] = {"bytes": path.stat().st_size}
     return found
+
+
+def file_problems(folder: Path, listed: Mapping[str, Mapping[str, Any]], marker: str) -> list[str]:
+    """What is missing, cut, changed or unknown below a local folder, by what its marker lists."""
+    problems = []
+    present = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    for name, facts in listed.items():
+        if name not in present:
+            problems.append(f"{name} is missing")
+            continue
+        size = present[name].stat().st_size
+        if size != facts["bytes"]:
+            problems.append(f"{name} has {size} bytes, not {facts['bytes']}")
+        elif "sha256" in facts and _digest_of(present[name]) != facts["sha256"]:
+            problems.append(f"{name} is not as it was written")
+    return problems + [f"{name} is not one of its files" for name in sorted(set(present) - set(listed) - {marker})]
+
+
+def _digest_of(path: Path) -> str | None:
+    """The digest that `file_facts` gives a file, or None where it has lost it."""
+    try:
+        return str(parquet.facts(path)["sha256"]) if path.suffix == ".parquet" else sha256_file(path)
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -26,6 +26,9 @@ _NO_DIGEST = "0" * 64
 #: What pyarrow and the file system raise from the depths of a damaged file.
 ERRORS = (OSError, pa.ArrowException, ValueError, KeyError)
 _TAIL = 8
+#: A table of more rows than this must have a byte for every few of them.
+_MANY_ROWS = 1_000_000
+_MAX_ROWS_PER_BYTE = 4
 
 
 @contextmanager
@@ -69,22 +72,23 @@ def _digest_at(footer: bytes) -> int | None:
     return None if at < 0 else at + len(mark)
 
 
-def footer(data: bytes, where: object, *, sealed: bool = True) -> pq.FileMetaData:
+def footer(data: bytes, where: object, digest: str | None = None) -> pq.FileMetaData:
     """The metadata in a file's last bytes, once its digest is right.
 
-    sealed : refuse a footer without a digest; else only one with a wrong digest
+    digest : what it must be, where a marker says so: another file of ours has another
 
     Raises
     ------
     StoreError : the digest is missing or wrong
     """
     at = _digest_at(data)
-    if at is None and sealed:
+    if at is None:
         raise StoreError(f"{where} was written by other software, or is damaged: its footer carries no digest")
-    if at is not None:
-        blank = data[:at] + _NO_DIGEST.encode() + data[at + 64 :]
-        if hashlib.sha256(blank).hexdigest().encode() != data[at : at + 64]:
-            raise StoreError(f"{where} is damaged: its footer is not the one that was written")
+    own = data[at : at + 64].decode("ascii", "replace")
+    if hashlib.sha256(data[:at] + _NO_DIGEST.encode() + data[at + 64 :]).hexdigest() != own:
+        raise StoreError(f"{where} is damaged: its footer is not the one that was written")
+    if digest is not None and own != digest:
+        raise StoreError(f"{where} is not the file its marker speaks of: it was replaced, or belongs elsewhere; open the session anew, or restore it")
     return pq.read_metadata(pa.BufferReader(data))
 
 
@@ -96,26 +100,30 @@ def tail_length(tail: bytes, size: int) -> int:
     return length
 
 
-def opened(path: Path, *, sealed: bool = True) -> pq.ParquetFile:
-    """A local file, mapped into memory, its footer checked now and its pages when they are read."""
+def opened(path: Path, digest: str | None = None) -> pq.ParquetFile:
+    """A local file, mapped into memory, its footer checked now (see `footer`) and its pages when they are read."""
     source = pa.memory_map(str(path))  # opened once: another file may take its name at any time
     size = source.size()
     source.seek(max(size - _TAIL, 0))
     length = tail_length(source.read(_TAIL), size)
     source.seek(size - length)
-    return pq.ParquetFile(source, metadata=footer(source.read(length), path, sealed=sealed), page_checksum_verification=True)
+    return pq.ParquetFile(source, metadata=footer(source.read(length), path, digest), page_checksum_verification=True)
 
 
-def facts(path: Path) -> dict[str, int]:
-    """A file's size and the length of its footer: what a remote reader needs to fetch it in one request."""
+def facts(path: Path) -> dict[str, Any]:
+    """A file's size, the length of its footer, which a remote reader needs, and the footer's digest, which ties it to its marker."""
     size = path.stat().st_size
     with open(path, "rb") as f:
         f.seek(size - _TAIL)
-        return {"bytes": size, "footer_bytes": tail_length(f.read(_TAIL), size)}
+        length = tail_length(f.read(_TAIL), size)
+        f.seek(size - length)
+        data = f.read(length)
+    at = _digest_at(data) or 0
+    return {"bytes": size, "footer_bytes": length, "sha256": data[at : at + 64].decode()}
 
 
-def read(path: Any, columns: Sequence[str] | None = None, *, sealed: bool = True) -> pa.Table:
-    """A whole file, in one request where it is remote, as a table.
+def read(path: Any, columns: Sequence[str] | None = None, *, digest: str | None = None) -> pa.Table:
+    """A whole file, in one request where it is remote, as a table; `digest` as in `footer`.
 
     Raises
     ------
@@ -123,12 +131,20 @@ def read(path: Any, columns: Sequence[str] | None = None, *, sealed: bool = True
     OSError, ArrowException : by the file system or pyarrow; see ERRORS
     """
     if isinstance(path, Path):
-        with opened(path, sealed=sealed) as file:
+        with opened(path, digest) as file:
+            _check_rows(file.metadata, path.stat().st_size, path)
             return file.read(columns=columns)
-    return parse(remote.read_bytes(path), path, columns, sealed=sealed)
+    return parse(remote.read_bytes(path), path, columns, digest=digest)
 
 
-def parse(data: bytes, where: object, columns: Sequence[str] | None = None, *, sealed: bool = True) -> pa.Table:
+def _check_rows(meta: pq.FileMetaData, size: int, where: object) -> None:
+    """Refuse a table that announces far more rows than its bytes can hold: a trap."""
+    if meta.num_rows > _MANY_ROWS + _MAX_ROWS_PER_BYTE * size:
+        raise StoreError(f"{where} announces {meta.num_rows} rows in {size} bytes: it is damaged, or a trap; restore it from a copy")
+
+
+def parse(data: bytes, where: object, columns: Sequence[str] | None = None, *, digest: str | None = None) -> pa.Table:
     """As `read`, of a file that is in memory."""
-    meta = footer(data[-tail_length(data, len(data)) :], where, sealed=sealed)
+    meta = footer(data[-tail_length(data, len(data)) :], where, digest)
+    _check_rows(meta, len(data), where)
     return pq.ParquetFile(pa.BufferReader(data), metadata=meta, page_checksum_verification=True).read(columns=columns)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuropile import kernels, parquet
+from neuropile import kernels, layout, parquet
 from neuropile.errors import CountOverflow, PileError, StoreError
 from neuropile.splits import SPLITS
 
@@ -163,6 +163,14 @@ def _checked_splits(root: Path, marker: Mapping[str, Any]) -> dict[str, list[str
     raise PileError(f"{root / MARKER} does not list its files by split, inside {DATA_FOLDER}/; publish the pile again or fetch the file")
 
 
+def _listed(root: Path, marker: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The files of a published folder by name, with size and digest, or PileError."""
+    files = marker.get("files")
+    if isinstance(files, dict) and all(isinstance(f, dict) and isinstance(f.get("bytes"), int) and isinstance(f.get("sha256"), str) for f in files.values()):
+        return files
+    raise PileError(f"{root / MARKER} does not list its files with their digests; publish the pile again or fetch the file")
+
+
 class PublishedRows:
     """The rows of a published folder, read a row group at a time."""
 
@@ -171,6 +179,7 @@ class PublishedRows:
         self.layout = str(marker["layout"])
         if self.layout not in LAYOUTS:
             raise PileError(f"{root} is published in the layout {self.layout!r}, which this version does not know; upgrade neuropile")
+        self.listed = _listed(root, marker)
         self._files = [(split, root / name) for split, names in _checked_splits(root, marker).items() for name in names]
         self._opened: dict[int, pq.ParquetFile] = {}
         #: Of each row: its file, its row group there and its place in the group.
@@ -184,7 +193,7 @@ class PublishedRows:
         if file not in self._opened:
             path = self._files[file][1]
             try:
-                self._opened[file] = parquet.opened(path, sealed=False)
+                self._opened[file] = parquet.opened(path, self._digest(path))
             except (StoreError, *parquet.ERRORS) as e:
                 raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
         return self._opened[file]
@@ -206,7 +215,7 @@ class PublishedRows:
         """What is kept beside dense rows, one row each, in their order."""
         names = ["session_id", "segment_id"]
         try:
-            table = parquet.read(self.root / SEGMENTS_FILE, sealed=False).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
+            table = parquet.read(self.root / SEGMENTS_FILE, digest=self._digest(self.root / SEGMENTS_FILE)).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
             rows = pa.concat_tables([self._open(i).read(columns=names).select(names) for i in range(len(self._files))])
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
@@ -217,13 +226,16 @@ class PublishedRows:
     def table(self, name: str) -> pa.Table:
         """The table of `units` or `sessions` that was published beside the rows."""
         try:
-            return parquet.read(self.root / f"{name}.parquet", sealed=False)
+            return parquet.read(self.root / f"{name}.parquet", digest=self._digest(self.root / f"{name}.parquet"))
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / name}.parquet cannot be read ({e}); publish the pile again or fetch the file") from None
 
+    def _digest(self, path: Path) -> str | None:
+        return self.listed.get(path.relative_to(self.root).as_posix(), {}).get("sha256")
+
     def problems(self) -> list[str]:
-        """What is damaged, once every column of every row is read."""
-        found = []
+        """What is damaged or does not belong, once every column of every row is read."""
+        found = layout.file_problems(self.root, self.listed, MARKER)
         for i, (_, path) in enumerate(self._files):
             file = self._open(i)
             for group in range(file.metadata.num_row_groups):

@@ -161,8 +161,8 @@ class Session:
         rows = self.rows_of(units)
         window = None
         if start is not None or stop is not None:
-            first = self.record["first_tick"] if start is None else int(binning.tick_of(start, self.ticks_per_s))
-            end = self.record["last_tick"] + 1 if stop is None else -int(binning.tick_of(-stop, self.ticks_per_s))
+            first = -binning.MAX_TICK if start is None else int(binning.tick_of(start, self.ticks_per_s))
+            end = binning.MAX_TICK if stop is None else -int(binning.tick_of(-stop, self.ticks_per_s))
             window = (first, max(first, end))
         offsets, ticks = self.counter.trains(rows, window)
         parts = [ticks[offsets[r] : offsets[r + 1]] for r in rows]
@@ -341,7 +341,7 @@ class Session:
     def table(self, name: str) -> pa.Table:
         """One of its Parquet files, as Arrow."""
         try:
-            return parquet.read(self.root / name)
+            return parquet.read(self.root / name, digest=self.record["files"].get(name, {}).get("sha256"))
         except parquet.ERRORS as e:
             raise StoreError(f"{self.root / name} cannot be read ({e}); restore it from a copy or build the session again") from None
 

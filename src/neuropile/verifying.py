@@ -16,7 +16,6 @@ from neuropile.digest import ContentDigest
 from neuropile.errors import NeuropileError, StoreError
 from neuropile.index import Index
 from neuropile.parts import Signals
-from neuropile.paths import sha256_file
 from neuropile.pile import Pile, PublishedSource, StoreSource, open_pile
 from neuropile.progress import QUIET, Progress
 from neuropile.published import MARKER, MARKER_KIND
@@ -70,30 +69,15 @@ def session_problems(root: Any) -> list[str]:
         session = Session(root)
     except StoreError as e:
         return [str(e)]
-    problems = _files(session)
+    # far away each file is asked for when it is read
+    problems = [] if remote.is_remote(root) else layout.file_problems(root, session.record["files"], layout.SESSION_FILE)
     try:
         if not problems and _content_digest(session) != session.record["content_digest"]:
             problems.append("its values do not make the content digest in its marker: restore it from a copy or build it again")
-        problems += _blocks(session)
+        problems += _blocks(session) + ([] if problems else _lies(session))
     except (StoreError, *parquet.ERRORS, RuntimeError) as e:
         problems.append(str(e))
     return problems
-
-
-def _files(session: Session) -> list[str]:
-    listed = session.record["files"]
-    if remote.is_remote(session.root):
-        return []  # each is asked for when it is read
-    problems = []
-    present = {p.relative_to(session.root).as_posix(): p.stat().st_size for p in session.root.rglob("*") if p.is_file()}
-    for name, facts in listed.items():
-        if name not in present:
-            problems.append(f"{name} is missing")
-        elif present[name] != facts["bytes"]:
-            problems.append(f"{name} has {present[name]} bytes, not {facts['bytes']}")
-        elif "sha256" in facts and sha256_file(session.root / name) != facts["sha256"]:
-            problems.append(f"{name} is not as it was written")
-    return problems + [f"{name} is not one of its files" for name in sorted(set(present) - set(listed) - {layout.SESSION_FILE})]
 
 
 def _content_digest(session: Session) -> str:
@@ -140,6 +124,22 @@ def _blocks(session: Session) -> list[str]:
     return [f"row group {i} of {layout.SPIKES_FILE} lies in more than one time block" for i in np.flatnonzero(first != last).tolist()]
 
 
+def _lies(session: Session) -> list[str]:
+    """Numbers in the marker that its own tables do not give."""
+    record, units, bounds = session.record, session.table(layout.UNITS_FILE), session.counter.spikes.bounds
+    spans = session.observed.of_any()
+    true = {
+        "n_units": units.num_rows,
+        "n_spikes": int(bounds[:, 4].sum()),
+        "first_tick": int(bounds[:, 2].min()),
+        "last_tick": int(bounds[:, 3].max()),
+        "duration_s": int(spans[-1, 1] - spans[0, 0]) / session.ticks_per_s if len(spans) else 0.0,
+        "observed_s": int((spans[:, 1] - spans[:, 0]).sum()) / session.ticks_per_s,
+        "regions": sorted({r for r in units.column("region").to_pylist() if r}),
+    }
+    return [f"its marker says {name} is {record[name]!r}, its tables say {value!r}: build it again" for name, value in true.items() if record[name] != value]
+
+
 def _store(root: Any, progress: Progress) -> Iterator[Finding]:
     store = open_store(root)
     try:
@@ -156,8 +156,11 @@ def _store(root: Any, progress: Progress) -> Iterator[Finding]:
     for key in progress.track(found, len(found), "verifying"):
         problems = session_problems(root / key)
         yield from (Finding("error", key, problem) for problem in problems)
-        if not problems:
-            yield from _against_index(store.index, store[key], listed.get(key))
+        session = None if problems else Session(root / key)
+        if session is not None and session.key != key:
+            yield Finding("error", key, f"is a copy of session {session.key}; remove it, or build the recording again as {key}")
+        elif session is not None:
+            yield from _against_index(store.index, session, listed.get(key))
 
 
 def _against_index(index: Index, session: Session, row: dict[str, Any] | None) -> Iterator[Finding]:
@@ -194,7 +197,10 @@ def _pile(root: Path, progress: Progress) -> Iterator[Finding]:
     for segment in progress.track(pile, len(pile), "verifying"):
         try:
             if isinstance(pile.source, StoreSource):
-                sessions[segment.key] = pile.source.of(segment)[0].record
+                session = pile.source.of(segment)[0]
+                if segment.key not in sessions:
+                    yield from (Finding("error", segment.key, problem) for problem in session_problems(session.root))
+                sessions[segment.key] = session.record
             else:
                 totals["n_tokens"] += segment.n_tokens
                 totals["n_spikes"] += int(segment.counts().sum(dtype=np.int64))

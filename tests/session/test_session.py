@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tampering
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sessions import N, few, open_written
 
-from neuropile import layout, parquet, testing
+from neuropile import layout, testing
 from neuropile.errors import NeuropileError, StoreError
 from neuropile.events import SpikeFile
 from neuropile.session import Session
@@ -208,14 +209,15 @@ def test_damaged_values_give_an_answer_or_our_error_and_nothing_else(tiny_store,
 
 @pytest.mark.parametrize(("unit", "tick"), [([0, 7, 0, 0], [1, 2, 3, 4]), ([-1, 0, 0, 0], [1, 2, 3, 4]), ([0, 0, 0, 0], [50, 60, 70, 3])])
 def test_spikes_that_cannot_be_are_one_clear_error(bursts, unit, tick):
-    parquet.write(pa.table({"unit": pa.array(unit, pa.int32()), "tick": pa.array(tick, pa.int32())}), bursts.root / "spikes.parquet")
+    table = pa.table({"unit": pa.array(unit, pa.int32()), "tick": pa.array(tick, pa.int32())})
+    tampering.replace(bursts.root / "session.json", "spikes.parquet", table)
     ses = Session(bursts.root)
     with pytest.raises(StoreError, match="the file is damaged; restore it from a copy or build the session again"):
         _count_everywhere(ses)
 
 
 def test_spikes_of_other_columns_are_refused(bursts):
-    parquet.write(pa.table({"neuron": [1], "tick": [1.5]}), bursts.root / "spikes.parquet")
+    tampering.replace(bursts.root / "session.json", "spikes.parquet", pa.table({"neuron": [1], "tick": [1.5]}))
     with pytest.raises(StoreError, match="its columns are neuron, tick, not whole numbers unit, tick"):
         Session(bursts.root).counts(0.5)
 
