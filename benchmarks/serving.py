@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         time.sleep(self.served.delay_s)
-        path = self.served.folder / unquote(self.path).lstrip("/")
+        path = self.served.folder / unquote(self.path.partition("?")[0]).lstrip("/")
         if not path.is_file():
             self.served.requests.append((self.command, self.path, 0))
             self.send_error(404)

@@ -22,8 +22,8 @@ settings.load_profile(os.environ.get("NEUROPILE_HYPOTHESIS", "quick"))
 multiprocessing.set_forkserver_preload(["neuropile.building", "neuropile.testing", "zarr", "pandas", "neuropile.session"])
 
 REAL_DATA = os.environ.get("NEUROPILE_REAL_DATA")
-#: These cannot even be collected without the folder; the one skip of test_real_recordings.py speaks for them too.
-collect_ignore = [] if REAL_DATA else ["readers/test_real_alf_kilosort.py"]
+#: These cannot even be collected without the folder; the one skip below speaks for them too.
+collect_ignore = [] if REAL_DATA else ["test_real_recordings.py", "readers/test_real_alf_kilosort.py"]
 
 
 def pytest_collection_modifyitems(config, items):

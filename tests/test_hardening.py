@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tampering
+from servers import serving
 from tampering import edit
 
-from neuropile import Store, ingest, make_pile, open_pile, open_store, parquet, testing
+from neuropile import Store, ingest, make_pile, open_pile, open_store, parquet, readers, testing
 from neuropile.binning import as_width, to_ticks
 from neuropile.errors import BinWidthError, NeuropileError, PileError, StoreError
 from neuropile.session import Session
 from neuropile.types import Reader, Recording, Trains
+from neuropile.verifying import verify
 
 
 @pytest.fixture
@@ -168,3 +173,67 @@ def test_two_files_of_one_stem_in_one_call_do_not_replace_each_other(tmp_path: P
 def test_a_folders_name_is_not_html(tmp_path: Path) -> None:
     store = testing.store(tmp_path / "<img src=x>", [testing.recording(0, n_units=2)])
     assert "<img" not in store._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"n_units": 10**9}, {"n_spikes": -1}, {"ticks_per_s": 10**400}, {"duration_s": 10**400}, {"observed_s": "x"}, {"notes": [1]}, {"regions": [1]}),
+        *({"files": {"spikes.parquet": 7}}, {"files": {"x": {}}}, {"files": {"x": {"bytes": -1}}}, {"block_edges": [None]}, {"first_tick": 2**63}),
+        *({"sources": [{"path": "a", "bytes": "x", "sha256": None}]}, {"sources": [3]}, {"dataset": None}),
+    ],
+)
+def test_no_marker_of_a_hostile_store_ends_in_anything_but_one_line(store: Store, values: dict[str, object]) -> None:
+    edit(store.root / "test" / "session-0" / "session.json", **values)
+    for use in (lambda: store["test/session-0"], lambda: make_pile(open_store(store.root))):
+        with pytest.raises(StoreError, match=r"session.json does not describe a session \("):
+            use()
+    (finding,) = [f for f in verify(store.root) if f.where == "test/session-0"]
+    assert "does not describe a session" in finding.problem
+
+
+@pytest.mark.parametrize("made", [{}, {"split_by": "nonsense"}, {"left_out": 3}, {"warnings": None}, {"max_tokens": 10**400}])
+def test_no_marker_of_a_hostile_published_folder_ends_in_anything_but_one_line(store: Store, tmp_path: Path, made: dict[str, object]) -> None:
+    make_pile(store, test=0).publish(tmp_path / "p")
+    real = json.loads((tmp_path / "p" / "pile.json").read_text())["made"]
+    edit(tmp_path / "p" / "pile.json", made=real | made if made else {})
+    for use in (open_pile, verify):
+        with pytest.raises(PileError, match=r"does not fit its rows \(made\."):
+            use(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("http://alice:HUNTER2@host/a.nwb: no such file", "http://host/a.nwb: no such file"),
+        ("'https://host/a.nwb?X-Amz-Signature=SECRET&b=1' is damaged (at https://host/b?c)", "'https://host/a.nwb' is damaged (at https://host/b)"),
+        ("s3://bucket/a b?c: what is it?", "s3://bucket/a b?c: what is it?"),
+        ("did you mean local/a?", "did you mean local/a?"),
+    ],
+)
+def test_no_error_tells_a_secret(said: str, kept: str) -> None:
+    assert str(NeuropileError(said)) == kept
+
+
+def test_no_pile_keeps_a_secret(store: Store, tmp_path: Path) -> None:
+    store.rebuild_index()
+    with serving(store.root) as served:
+        url = served.url.replace("://", "://alice:HUNTER2@")
+        make_pile(open_store(url)).save(tmp_path / "p.parquet")
+    assert b"HUNTER2" not in (tmp_path / "p.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "p.parquet").column("store")[0].as_py().rstrip("/") == served.url
+
+
+def test_a_file_whose_name_is_no_text_is_stored_or_told_and_the_rest_go_on(tmp_path: Path) -> None:
+    files = [tmp_path / os.fsdecode(b"bad\xff.npz"), tmp_path / "good.npz"]
+    for file in files:
+        with open(file, "wb") as f:
+            np.savez(f, t=np.linspace(0, 1, 20), u=np.arange(20) % 3)
+    outcomes = ingest(files, testing.store(tmp_path / "s", []), partial(readers.find, mapping={"times": "t", "units": "u"}))
+    assert [o.status for o in outcomes] == ["stored", "stored"]
+
+
+def test_a_dataset_is_not_called_as_what_the_store_keeps_for_itself(store: Store) -> None:
+    for name in ("index", "INDEX", "neuropile.json"):
+        with pytest.raises(StoreError, match="a dataset cannot be called"):
+            ingest([], store, dataset=name)

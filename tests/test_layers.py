@@ -12,7 +12,7 @@ ROOT = Path(neuropile.__file__).parent
 ROWS = [
     {"errors"},
     {"types", "paths", "progress", "splits", "card", "remote"},
-    {"parquet", "listed", "digest"},
+    {"parquet", "listed", "digest", "markers"},
     {"kernels", "spans", "layout", "events", "parts"},
     {"binning", "readers"},
     {"counting"},

@@ -105,7 +105,7 @@ def add_recording(store: Store, recording: Recording, provenance: Provenance, *,
 def _check_dataset(dataset: str) -> None:
     if safe_name(dataset) != dataset:
         raise StoreError(f"dataset name {dataset!r} is not safe for a folder; try {safe_name(dataset)!r}")
-    if dataset in (layout.INDEX_FOLDER, layout.STORE_FILE):
+    if dataset.lower() in (layout.INDEX_FOLDER, layout.STORE_FILE, _SCRATCH):
         raise StoreError(f"a dataset cannot be called {dataset!r}: the store keeps a file or folder of its own there")
 
 
@@ -123,12 +123,13 @@ def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader]
     except SessionExists as e:
         return Outcome(path, key, "failed", error=str(e))
     except NeuropileError as e:
-        error = str(e) if str(path) in str(e) else f"{path}: {e}"
+        error = str(e) if path.name in str(e) else str(NeuropileError(f"{path}: {e}"))
     except Exception as e:  # whatever a broken file makes its reader raise: the files after it go on
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise StoreError(f"{store.root} cannot be written ({e.strerror}); mend that and run again: what is stored stays") from None
         _log.debug("reading %s", path, exc_info=True)
-        error = f"{path}: reading stopped with {type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no reason given'}; the file may be damaged"
+        said = str(e).splitlines()[0] if str(e) else "no reason given"
+        error = str(NeuropileError(f"{path}: reading stopped with {type(e).__name__}: {said}; the file may be damaged"))
     store.add_failure(dataset, key.partition("/")[2], error)
     return Outcome(path, key, "failed", error=error)
 
@@ -138,11 +139,16 @@ def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
     if remote.is_remote(path):
         return (_remote_asset(path),)
     if path.is_file():
-        return (Asset(path.name, path.stat().st_size, sha256_file(path)),)
+        return (Asset(_readable(path.name), path.stat().st_size, sha256_file(path)),)
     files = reader.files(path)
     if files is None:
-        return (Asset(path.name, *sha256_tree(path)),)
-    return tuple(Asset(f.relative_to(path).as_posix(), f.stat().st_size, sha256_file(f)) for f in files)
+        return (Asset(_readable(path.name), *sha256_tree(path)),)
+    return tuple(Asset(_readable(f.relative_to(path).as_posix()), f.stat().st_size, sha256_file(f)) for f in files)
+
+
+def _readable(name: str) -> str:
+    """A file's name as text that can be written, whatever bytes it is made of."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _remote_asset(path: Any) -> Asset:
@@ -152,7 +158,7 @@ def _remote_asset(path: Any) -> Asset:
     except OSError as e:
         raise UnreadableFile(f"{path}: cannot be reached ({e})") from None
     version = next((str(facts[k]) for k in ("ETag", "etag", "VersionId", "LastModified", "mtime", "created") if facts.get(k)), None)
-    return Asset(path.name, facts.get("size"), None, remote.public(path), version)
+    return Asset(path.name.partition("?")[0], facts.get("size"), None, remote.public(path), version)
 
 
 def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, terms: Terms) -> Outcome:

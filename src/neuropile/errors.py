@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 
+#: What may be secret in a URL: user and password, and whatever stands in its query.
+_SECRETS = ((re.compile(r"(\w+://)[^/@\s]+@"), r"\1"), (re.compile(r"(\w+://[^\s?#'\")]+)\?[^\s'\")]*"), r"\1"))
 _NOT_OF_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class NeuropileError(Exception):
     """Any error a user can act on; the command line prints its one line and exits 1.
 
-    One line whatever libraries and damaged files put into it: line breaks and control characters become spaces.
+    One line whatever libraries and damaged files put into it: line breaks and control characters become spaces. It is
+    printed, logged and kept in stores: what may be secret in a URL is left out.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_NOT_OF_A_LINE.sub(" ", str(message)).strip())
+        text = _NOT_OF_A_LINE.sub(" ", str(message)).strip().encode("utf-8", "replace").decode()
+        for secret, rest in _SECRETS:
+            text = secret.sub(rest, text)
+        super().__init__(text)
 
 
 class UnreadableFile(NeuropileError):

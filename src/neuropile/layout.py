@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuropile import parquet, remote
+from neuropile import markers, parquet, remote
 from neuropile.errors import NotThere, StoreError, UnreadableFile
 from neuropile.paths import sha256_file
 
@@ -261,16 +261,6 @@ def read_marker(path: Any, kind: str, *, sealed: bool = True) -> dict[str, Any]:
     return marker
 
 
-_SESSION_TYPES: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "session_id", "recording_id", "quantity", "clock", "span_source", "content_digest"), str),
-    **dict.fromkeys(("subject_id", "species", "license", "citation"), str | None),
-    **dict.fromkeys(("ticks_per_s", "n_units", "n_spikes", "first_tick", "last_tick"), int),
-    **dict.fromkeys(("duration_s", "observed_s"), int | float),
-    **dict.fromkeys(("regions", "sources", "signals", "notes", "block_edges"), list),
-    "files": dict,
-}
-
-
 def read_session_marker(folder: Any) -> dict[str, Any]:
     """The marker of a session folder with everything in it that readers rely on, or StoreError."""
     path = folder / SESSION_FILE
@@ -278,11 +268,9 @@ def read_session_marker(folder: Any) -> dict[str, Any]:
         marker = read_marker(path, SESSION_KIND)
     except FileNotFoundError:
         raise NotThere(f"{folder} holds no finished session (no {SESSION_FILE}); build it again") from None
-    wrong = next((n for n, t in _SESSION_TYPES.items() if not isinstance(marker.get(n, ...), t) or isinstance(marker.get(n), bool)), None)
-    if wrong is None:
-        wrong = next((n for n in ("ticks_per_s", "n_units", "n_spikes") if marker[n] < 1), None)
+    wrong = markers.problem(markers.SessionMarker, marker)
     if wrong is not None:
-        raise StoreError(f"{path} does not describe a session ({wrong} is {marker.get(wrong, 'missing')!r}); build it again or restore it from a copy")
+        raise StoreError(f"{path} does not describe a session ({wrong}); build it again or restore it from a copy")
     names = [*marker["files"], *marker["signals"]]
     if any(not isinstance(n, str) or ".." in n.split("/") or n.startswith("/") for n in names):
         raise StoreError(f"{path} names files outside its folder; build it again or restore it from a copy")

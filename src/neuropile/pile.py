@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, parquet, remote, splits
+from neuropile import layout, markers, parquet, remote, splits
 from neuropile.binning import MAX_TICK, as_width
 from neuropile.counting import Grid
 from neuropile.errors import BinWidthError, PileError, StoreError
@@ -171,7 +171,7 @@ class Pile:
             rows = [{"selection_id": i, "units": u.tolist()} for i, u in sorted(self.source.selections.items())]
             parquet.write(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), temporary)
         folder = path.resolve().parent
-        stores = pa.array([s if "://" in s else os.path.relpath(s, folder) for s in self.table.column("store").to_pylist()], pa.string())
+        stores = pa.array([remote.public(s) if "://" in s else os.path.relpath(s, folder) for s in self.table.column("store").to_pylist()], pa.string())
         meta = {"format": PILE_KIND, "version": layout.VERSION, **self.meta, "units_sha256": sha256_file(selections)}
         table = self.table.set_column(1, "store", stores)
         with replacing(path) as temporary:
@@ -308,6 +308,8 @@ def open_pile(path: str | Path) -> Pile:
             raise ValueError(f"it says it is {meta['format']!r}")
         if meta["version"] not in layout.VERSIONS:
             raise PileError(f"{path} was written in format {meta['version']!r}; this neuropile reads format {layout.VERSION}: upgrade neuropile")
+        if wrong := markers.problem(markers.PileMeta, meta):
+            raise ValueError(f"its {wrong}")
         selections = _selections(root, meta)
         _check_rows(table, selections)
     except (StoreError, TypeError, *parquet.ERRORS) as e:
@@ -361,6 +363,8 @@ def _open_published(root: Path) -> Pile:
     try:
         width = as_width(str(marker["bin_width"]))
         made = {**marker["made"]}
+        if wrong := markers.problem(markers.PileMeta, made):
+            raise ValueError(f"made.{wrong}")
         same = not facts.num_rows or np.array_equal(facts.column("bin_width_s").to_numpy(), np.full(facts.num_rows, float(width)))
         if not same or (facts.num_rows and min(pc.min(facts.column(c)).as_py() for c in ("n_units", "n_bins")) < 1):
             raise ValueError("its rows are of another bin width or of no size")

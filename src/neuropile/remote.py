@@ -20,7 +20,7 @@ PAUSE_S = 0.1
 #: What no repetition mends.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
 #: The same, of libraries that are not imported for their names alone.
-_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL", "RepositoryNotFoundError", "GatedRepoError")
+_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL", "InvalidUrlClientError", "RepositoryNotFoundError", "GatedRepoError")
 _T = TypeVar("_T")
 
 
@@ -30,8 +30,9 @@ def as_path(place: Any) -> Any:
         from upath import UPath
 
         try:
+            urlsplit(place)
             return UPath(place)
-        except (ValueError, ImportError) as e:
+        except Exception as e:  # each file system raises its own kinds
             raise NeuropileError(f"{place}: not a place that can be read ({e})") from None
     return Path(place) if isinstance(place, str) else place
 
@@ -65,10 +66,24 @@ def persist(job: Callable[[], _T], what: object) -> _T:
         except _FINAL:
             raise
         except Exception as e:  # each file system raises its own kinds
-            if attempt == TRIES - 1 or type(e).__name__ in _FINAL_NAMES:
-                raise OSError(f"{what}: attempt {attempt + 1} failed with {type(e).__name__}: {e}") from e
+            status = getattr(e, "status", None)
+            if status in (401, 403):
+                raise PermissionError(f"{public(what)}: the server refuses access (HTTP {status}); give credentials, or ask for access") from None
+            if attempt == TRIES - 1 or type(e).__name__ in _FINAL_NAMES or status in (400, 405, 410):
+                raise OSError(f"{public(what)}: attempt {attempt + 1} failed with {type(e).__name__}: {e}") from e
             time.sleep(PAUSE_S * 2**attempt)
     raise AssertionError
+
+
+def exists(path: Any) -> bool:
+    """Whether there is a file; OSError where nobody can say."""
+    if not is_remote(path):
+        return bool(path.is_file())
+    try:
+        persist(lambda: path.fs.cat_file(path.path, start=0, end=1), path)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    return True
 
 
 def read_bytes(path: Any) -> bytes:

@@ -52,15 +52,11 @@ def verify(path: Any, progress: Progress = QUIET) -> list[Finding]:
             raise NeuropileError(f"{path}: no such file or folder")
         if root.is_file() or (root / MARKER).is_file():
             return list(_pile(root, progress))
-    if _is_there(root / layout.STORE_FILE):
+    if remote.exists(root / layout.STORE_FILE):
         return list(_store(root, progress))
-    if _is_there(root / layout.SESSION_FILE):
+    if remote.exists(root / layout.SESSION_FILE):
         return [Finding("error", str(root), problem) for problem in session_problems(root)]
     raise NeuropileError(f"{path} is neither a store, a session, a pile nor a published folder (no {layout.STORE_FILE}, {layout.SESSION_FILE} or {MARKER})")
-
-
-def _is_there(path: Any) -> bool:
-    return bool(path.is_file() if not remote.is_remote(path) else remote.persist(lambda: path.fs.exists(path.path), path))
 
 
 def session_problems(root: Any) -> list[str]:

@@ -186,3 +186,25 @@ def test_a_url_is_not_taken_for_a_folder_to_write_to(args: list[object], tmp_pat
     monkeypatch.chdir(tmp_path)
     assert "this version writes to local folders only" in " ".join(run(*args, code=2).stderr.replace("│", "").split())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *(["info", "foo://bar/x"], ["info", "http://127.0.0.1:1/x.nwb"], ["units", "http://127.0.0.1:1/x"], ["plot", "http://127.0.0.1:1/x"]),
+        *(["verify", "http://127.0.0.1:1/x"], ["index", "http://127.0.0.1:1/x"], ["info", "http://[::1"], ["info", "s3://"]),
+    ],
+)
+def test_a_place_that_cannot_be_reached_is_one_line_and_one_json_object(args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "error" in answer(*args, code=1)
+
+
+def test_what_the_file_system_refuses_is_json_too(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "error" in answer("pile", store, "--out", tmp_path / "file" / "p.parquet", code=1)
+
+
+def test_a_store_without_a_licence_is_told_in_strict_json(tmp_path: Path) -> None:
+    run("ingest", NWB, "--store", tmp_path / "s")
+    text = run("info", tmp_path / "s", "--json").stdout
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["datasets"][0]["license"] is None

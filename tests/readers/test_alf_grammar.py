@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import PurePosixPath
 
 import pytest
@@ -157,10 +158,31 @@ class TestRevisions:
         assert (found.collection, found.revision) == (("alf", "probe00"), "2024")
 
 
+def in_order(names):
+    """The names of the parts of one attribute as they are laid end to end."""
+    (found,) = alf_grammar.choose([dataset("", n) for n in names], None).values()
+    return [d.path.name for d in found]
+
+
 class TestChoice:
-    def test_parts_come_in_the_order_of_their_names(self):
-        found = alf_grammar.choose([dataset("", f"spikes.times.{p}.npy") for p in ("part2", "part10", "part1")], None)
-        assert [d.extra for d in found["times"]] == ["part1", "part10", "part2"]
+    def test_parts_come_in_the_order_of_their_numbers(self):
+        assert in_order([f"spikes.times.part{i}.npy" for i in (2, 10, 1)]) == [f"spikes.times.part{i}.npy" for i in (1, 2, 10)]
+
+    @given(st.sets(st.integers(0, 10**12), min_size=1), st.sampled_from(["part", "", "b2_", "x.y"]), st.randoms())
+    def test_whole_numbers_in_names_order_them(self, numbers, before, shuffler):
+        expected = [f"spikes.times.{before}{n}.npy" for n in sorted(numbers)]
+        assert in_order(shuffler.sample(expected, len(expected))) == expected
+
+    @given(st.sets(st.integers(0, 9999), min_size=1), st.randoms())
+    def test_padded_numbers_and_uuids_stay_in_the_order_of_their_text(self, numbers, shuffler):
+        uuids = [str(uuid.UUID(int=n * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)) for n in numbers]
+        for words in (uuids, [f"part{n:04d}" for n in numbers]):
+            names = [f"spikes.times.{w}.npy" for w in words]
+            assert in_order(shuffler.sample(names, len(names))) == sorted(names)
+
+    @given(st.lists(st.text("ab019.", min_size=1, max_size=8), min_size=2, max_size=6, unique=True), st.randoms())
+    def test_any_names_have_one_order_however_they_are_met(self, names, shuffler):
+        assert sorted(shuffler.sample(names, len(names)), key=alf_grammar.natural) == sorted(names, key=alf_grammar.natural)
 
     def test_the_lab_s_own_namespace_goes_first_and_strangers_are_not_read(self):
         names = ["_iblrig_trials.choice.npy", "trials.choice.npy", "_ibl_trials.choice.npy", "_iblqc_trials.choice.npy"]

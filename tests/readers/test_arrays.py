@@ -288,6 +288,9 @@ class TestTheMapping:
             ({"times": "t", "trial_stop": "3"}, "trial_stop= goes with trials="),
             ({"times": "t", "unit": "minutes"}, "unit=minutes is not one of s, ms, us, samples"),
             ({"times": "t", "unit": "samples"}, "unit=samples needs sample_rate="),
+            ({"times": "t", "sample_rate": "30000"}, "sample_rate= is for times in samples: add unit=samples, or leave it out"),
+            ({"times": "t", "unit": "ms", "sample_rate": "30000"}, "sample_rate= is for times in samples: add unit=samples"),
+            ({"matrix": "m", "bin": "0.02", "sample_rate": "30000"}, "sample_rate= is for times in samples, and matrix= has its bin=: leave it out"),
             ({"times": "t", "sample_rate": "fast"}, "sample_rate=fast is not a number"),
             ({"times": "t", "quantity": "calcium"}, "quantity=calcium is not one of spikes"),
             ({"matrix": "m"}, "matrix= needs bin=SECONDS"),
@@ -299,6 +302,11 @@ class TestTheMapping:
         with pytest.raises(NeuropileError, match=words):
             arrays.mapped(mapping)
 
+    @pytest.mark.parametrize("mapping", [{"times": "t", "units": "u"}, {"matrix": "m", "bin": "0.02"}])
+    def test_a_sample_rate_beside_a_mapping_without_samples_is_refused_too(self, mapping):
+        with pytest.raises(NeuropileError, match="sample_rate= is for times in samples"):
+            arrays.mapped(mapping, sample_rate=30000)
+
     def test_pairs_of_the_command_line_are_parsed(self):
         assert arrays.parse(["times=spikes[:,1]", "subject = a=b"]) == {"times": "spikes[:,1]", "subject": "a=b"}
         for pairs, words in [(["times"], "is no key=value"), (["tims=x"], "keys: times, counts"), (["unit=s", "unit=ms"], "unit= is given twice")]:
@@ -306,9 +314,9 @@ class TestTheMapping:
                 arrays.parse(pairs)
 
     def test_readers_of_one_mapping_are_equal_and_print_what_they_read(self):
-        reader = arrays.mapped({"units": "u", "times": "t"}, sample_rate=30000)
-        assert reader == arrays.mapped({"times": "t", "units": "u", "sample_rate": "30000"})
-        assert hash(reader) == hash(arrays.mapped({"times": "t", "units": "u"}, sample_rate=Fraction(30000)))
+        reader = arrays.mapped({"units": "u", "times": "t", "unit": "samples"}, sample_rate=30000)
+        assert reader == arrays.mapped({"times": "t", "unit": "samples", "units": "u", "sample_rate": "30000"})
+        assert hash(reader) == hash(arrays.mapped({"times": "t", "units": "u", "unit": "samples"}, sample_rate=Fraction(30000)))
         assert "('times', 't')" in repr(reader)
 
     def test_subject_and_columns_beside_the_units_are_kept(self, tmp_path):

@@ -1,6 +1,8 @@
 """The published scripts' way, against numpy's histogram and their chunk rule written out here."""
 
 import os
+import re
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,7 @@ from nwbfile import add_units
 from pynwb import NWBHDF5IO, NWBFile
 
 import neuropile
+from neuropile.errors import BadTimes, NoEvents
 from neuropile.readers import nwb, upstream
 from neuropile.types import Reader, Recording, Trains
 
@@ -94,18 +97,60 @@ class Given(Reader):
         return Recording("x", pa.table({"unit_id": [str(i) for i in range(len(self.trains))]}), Trains(len(self.trains), lambda u: np.array(self.trains[u])))
 
 
+def error_of(trains):
+    with pytest.raises((NoEvents, BadTimes)) as caught:
+        upstream.counts(Given(trains))(Path("d/x.nwb"))
+    return str(caught.value)
+
+
 # times on and around the edges, where floats decide
 edge_times = st.integers(0, 3000).flatmap(lambda k: st.sampled_from([k * B, np.nextafter(k * B, 0), np.nextafter(k * B, 1e9), k / 50, k * 0.02 + 1e-9]))
 
 
 @given(st.lists(st.lists(edge_times, max_size=12), min_size=1, max_size=4).filter(lambda trains: any(trains)))
 def test_times_at_the_edges_fall_where_numpys_histogram_puts_them(trains):
+    expected = published_way(trains)
+    if not expected.any():
+        assert "no bin;" in error_of(trains) or "behind the last edge" in error_of(trains)
+        return
     with upstream.counts(Given(trains))(Path("d/x.nwb")) as recording:
-        expected = published_way(trains)
         n_bins = round(float(recording.observed.stop_s[0]) * 50)
         assert n_bins == expected.shape[1]
         got = np.stack([np.bincount(recording.trains.read(u), minlength=n_bins) for u in range(len(trains))])
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("trains", "words"),
+    [
+        ([[0.0, -1.0], []], "the latest spike is at 0 s, up to which the published scripts have no bin"),
+        ([[-2.0], [-1.0]], "sought spikes from 0 s on, found none in 2 units"),
+        ([[], []], "sought spikes from 0 s on, found none in 2 units"),
+        ([[1.0] * 256, [1.5] * 512], "every count is a multiple of 256 and wraps to 0, as in the published scripts: nothing to store"),
+        ([[1.0, 1_000_001.0]], r"the latest spike is at 1e\+06 s: that is more than 50000000 bins of 20 ms \(11.5 days\)"),
+        ([[1e300]], r"the latest spike is at 1e\+300 s: that is more than 50000000 bins"),
+    ],
+)
+def test_what_leaves_nothing_to_count_or_too_much_is_said_as_it_is(trains, words):
+    said = error_of(trains)
+    assert re.search(words, said)
+    assert said.startswith("d/x.nwb: ")
+
+
+def test_a_spike_behind_the_last_edge_that_floats_give_is_told():
+    late = next(t for k in range(1, 3000) if not published_way([[t := np.nextafter(k * B, 1e9)]]).any())
+    assert "the only spikes from 0 s on lie behind the last edge" in error_of([[late]])
+
+
+def test_many_units_take_the_memory_of_their_spikes_not_of_their_bins():
+    n_units, n_bins = 300, 100_000
+    trains = np.random.default_rng(0).uniform(0, n_bins * B, (n_units, 50))
+    tracemalloc.start()
+    with upstream.counts(Given(trains))(Path("d/x.nwb")) as recording:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        np.testing.assert_array_equal(np.bincount(recording.trains.read(7), minlength=len(published_way(trains[7:8])[0])), published_way([trains[7]])[0])
+    assert peak < n_units * n_bins  # a byte for every count would be as much
 
 
 def test_times_that_are_no_numbers_stop_it_as_they_stop_the_scripts(write, nwb, store):

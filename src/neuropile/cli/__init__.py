@@ -46,14 +46,18 @@ def main() -> None:
     try:
         app()
     except NeuropileError as e:
-        say(f"error: {' '.join(str(e).split())}")
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(e)}))
-        sys.exit(1)
+        _end(str(e))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
     except OSError as e:
         # What the file system refuses (a full disk, a read-only folder) is the user's to mend, not a fault in the code.
-        say(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}")
-        sys.exit(1)
+        _end(str(NeuropileError(f"{e.strerror or e}{f': {e.filename}' if e.filename else ''}")))
+
+
+def _end(error: str) -> None:
+    """Say what is wrong, in one line and, where that was asked for, in one JSON object."""
+    say(f"error: {' '.join(error.split())}")
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error}))
+    sys.exit(1)

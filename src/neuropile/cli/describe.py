@@ -23,7 +23,7 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
     if not remote.is_remote(path) and not path.exists():
         raise NeuropileError(f"{path}: no such file or folder")
     for name, tell in ((layout.STORE_FILE, _store), (layout.SESSION_FILE, _session), (MARKER, _pile)):
-        if _holds(path, name):
+        if "?" not in str(path) and remote.exists(path / name):
             return tell(path)
     if not remote.is_remote(path) and path.is_file():
         with open(path, "rb") as f:
@@ -36,13 +36,6 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
             return _folder(path) if remote.can_list(path) and path.is_dir() else _arrays(path)
         raise e from None
     return _recording(path, reader)
-
-
-def _holds(folder: Any, name: str) -> bool:
-    """Whether a folder holds a file."""
-    if not remote.is_remote(folder):
-        return bool((folder / name).is_file())
-    return bool(remote.persist(lambda: (folder / name).fs.exists((folder / name).path), folder))
 
 
 def _store(path: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuropile import layout, plotting
+from neuropile import layout, plotting, remote
 from neuropile.errors import PileError
 from neuropile.paths import safe_name
 from neuropile.pile import Pile, open_pile
@@ -26,7 +26,7 @@ def draw(path: Any, out: Path, *, examples: int, every: bool, session: str | Non
         raise PileError(f"seed is {seed}; it must be 0 or more")
     if examples < 1:
         raise PileError(f"examples is {examples}; it must be at least 1")
-    if (path / layout.STORE_FILE).is_file():
+    if remote.exists(path / layout.STORE_FILE):
         store = open_store(path)
         keys = [session] if session else list(store) if every else sample(list(store), examples, seed)
         return [plotting.save(plotting.session_overview(overview(store[key])), named(out, key, keys)) for key in progress.track(keys, len(keys), "drawing")]

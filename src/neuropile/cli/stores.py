@@ -53,6 +53,7 @@ def ingest(
             files += readers.find_sources(remote.as_path(path), mapped=bool(known))
         except UnreadableFile as e:
             missing.append({"path": path, "session": None, "status": "failed", "error": str(e)})
+    files = list(dict.fromkeys(files))
     outcomes = []
     if files:
         terms = building.Terms(license, citation)

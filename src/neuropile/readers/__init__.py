@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuropile import remote
 from neuropile.errors import NeuropileError, UnreadableFile
+from neuropile.readers import source_name
 
 if TYPE_CHECKING:
     from neuropile.types import Reader
@@ -80,7 +81,7 @@ def _is_file(path: Any) -> bool:
     """Whether a path is a file; a URL that cannot be asked is one unless it looks like a Zarr folder."""
     if remote.can_list(path):
         return bool(path.is_file())
-    return path.suffix != ".zarr"
+    return source_name.has_query(path) or source_name.plain(path).suffix != ".zarr"
 
 
 def _head(path: Any) -> bytes:

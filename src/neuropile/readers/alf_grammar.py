@@ -18,6 +18,7 @@ _FILE = re.compile(
 )
 _REVISION = re.compile(r"#(?P<revision>[\w.-]+)#")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_DIGITS = re.compile(r"([0-9]+)")
 #: The first namespace that has an attribute gives it; files of other namespaces are someone else's.
 NAMESPACES = ("ibl", "", "iblrig")
 
@@ -111,7 +112,8 @@ def choose(datasets: Iterable[Dataset], revision: str | None) -> dict[str, list[
     """Of the files of one object in one collection, those to read: each attribute's files, several where it lies in parts.
 
     The newest revision not after the one asked for, none asked for meaning the newest; a file without revision is
-    older than all. Then the first namespace and the first format that has it; parts in the order of their names.
+    older than all. Then the first namespace and the first format that has it; parts in the order of their names,
+    part2 before part10.
     """
     by_attribute: dict[str, list[Dataset]] = {}
     for d in datasets:
@@ -125,5 +127,15 @@ def choose(datasets: Iterable[Dataset], revision: str | None) -> dict[str, list[
         found = [d for d in found if d.revision == newest]
         form = min(alf_tables.SUFFIXES.index(f".{d.extension.lower()}") for d in found)
         found = [d for d in found if f".{d.extension.lower()}" == alf_tables.SUFFIXES[form]]
-        chosen[attribute] = sorted(found, key=lambda d: d.path.name)
+        chosen[attribute] = sorted(found, key=lambda d: natural(d.path.name))
     return chosen
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """What to sort names by so that the runs of digits in them count as numbers; UUIDs are compared as text.
+
+    >>> sorted(["a.part10", "a.part9"], key=natural)
+    ['a.part9', 'a.part10']
+    """
+    words = [[word] if _UUID.fullmatch(word) else _DIGITS.split(word) for word in name.split(".")]
+    return (*(tuple(int(run) if i % 2 else run for i, run in enumerate(runs)) for runs in words), (name,))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.readers import alf_behaviour, alf_files, alf_flat, alf_folder, alf_units, tables, trials
 from neuropile.readers.alf_grammar import session_of
+from neuropile.readers.source_name import as_text
 from neuropile.types import Recording, Subject, Trains
 
 
@@ -39,8 +40,8 @@ def read(path: Any, session_id: str, revision: str | None, sorter: str | None) -
         intervals=alf_behaviour.intervals(found.objects, notes),
         signals=alf_behaviour.signals(found.objects, notes),
         source=_source(path),
-        notes=tuple(notes),
-        holds=found.holds,
+        notes=tuple(map(as_text, notes)),
+        holds=as_text(found.holds),
     )
 
 
@@ -87,8 +88,8 @@ def _laid_out(
         observed=trials.observed(pieces.first_s, pieces.stop_s, offset),
         span_source="the pieces between restarts of the clock",
         source=_source(path),
-        notes=notes,
-        holds=found.holds,
+        notes=tuple(map(as_text, notes)),
+        holds=as_text(found.holds),
     )
 
 

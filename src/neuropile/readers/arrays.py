@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from neuropile.readers import source_name
 from neuropile.readers.arrays_mapping import KEYS, checked, parse
 from neuropile.types import Reader, Recording
 
@@ -35,6 +36,10 @@ class MappedArrays(Reader):
         from neuropile.readers import arrays_read
 
         return arrays_read.read(path, dict(self.mapping), self.sample_rate)
+
+    def session_name(self, path: Any) -> str:
+        """The file's name without its suffix."""
+        return source_name.plain(path).stem
 
 
 def mapped(mapping: Mapping[str, str], *, sample_rate: float | Fraction | None = None) -> MappedArrays:

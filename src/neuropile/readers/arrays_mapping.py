@@ -95,6 +95,10 @@ def checked(mapping: Mapping[str, str], sample_rate: Any) -> tuple[dict[str, str
     rate = _rate(given.pop("sample_rate", None) or sample_rate)
     if given.get("unit") == "samples" and rate is None:
         raise NeuropileError("unit=samples needs sample_rate=, the samples a second")
+    if rate is not None and "matrix" in given:
+        raise NeuropileError("sample_rate= is for times in samples, and matrix= has its bin=: leave it out")
+    if rate is not None and given.get("unit") != "samples":
+        raise NeuropileError("sample_rate= is for times in samples: add unit=samples, or leave it out")
     return given, rate
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from neuropile.errors import UnreadableFile
+from neuropile.readers import source_name
 from neuropile.readers.arrays_held import Held, Leaf, Source
 
 _MAX_HEADER = 1 << 16
@@ -76,7 +77,7 @@ class Npy(Source):
 
     def leaves(self, names: list[str]) -> list[Leaf]:
         """See Source."""
-        if not names or names[0] not in (self.NAME, self.path.stem):
+        if not names or names[0] not in (self.NAME, source_name.plain(self.path).stem):
             return []
         _check(self.path, "the array", self._shape, self._dtype, self.path.stat().st_size - self._at)
         with _clear(self.path, "the array"):

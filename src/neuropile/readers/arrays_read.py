@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from neuropile.errors import UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import arrays_events, arrays_matrix, arrays_open, arrays_times, nwb_terms, trials
+from neuropile.readers import arrays_events, arrays_matrix, arrays_open, arrays_times, nwb_terms, source_name, trials
 from neuropile.readers.arrays_asked import Asked, column, floats, listed, texts, unused, used
 from neuropile.readers.arrays_held import Held
 from neuropile.readers.arrays_mapping import bin_width
@@ -75,7 +75,7 @@ def _put_together(asked: Asked, trains: Trains, names: list[str], n_long: int, *
     said = _said(asked, held)
     _note_what_is_left(asked, held, {*said, *units.column_names, *(c for t in more.get("intervals", {}).values() for c in t.column_names)})
     return Recording(
-        session_id=safe_name(asked.source.path.stem),
+        session_id=safe_name(source_name.plain(asked.source.path).stem),
         units=units,
         trains=trains,
         subject=Subject(subject_id=_text(asked, "subject"), species=_text(asked, "species")),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import arrays_open
+from neuropile.readers import arrays_open, source_name
 from neuropile.readers.arrays_asked import is_whole, listed
 from neuropile.readers.arrays_held import Held, Source
 
@@ -70,7 +70,7 @@ def _is_whole(values: np.ndarray) -> bool:
 
 def _name(source: Source, held: Held) -> str:
     """What an array is called: the file's name where it is the only one in it."""
-    return str(source.path.stem) if held.name == "array" else held.name
+    return source_name.plain(source.path).stem if held.name == "array" else held.name
 
 
 def _flat(source: Source, held: list[Held]) -> list[str] | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.readers import alf_flat, alf_folder, kilosort_params, kilosort_units, npy, trials
+from neuropile.readers.source_name import as_text
 from neuropile.types import Recording, Trains
 
 #: Where times and clusters lie, best first.
@@ -79,8 +80,8 @@ def read(path: Any, session_id: str, sample_rate: Fraction | None) -> Recording:
         units=units,
         trains=Trains(len(ids), alf_flat.ByUnit(times, lambda: alf_flat.rows_of(spikes.clusters, ids), len(ids), to_seconds), sample_rate=spikes.rate),
         source={f"src_{n}": v for n, v in said.items()},
-        notes=tuple(notes),
-        holds=", ".join(sorted(found)),
+        notes=tuple(map(as_text, notes)),
+        holds=as_text(", ".join(sorted(found))),
         **laid_out,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neuropile.readers import source_name
 from neuropile.types import Reader, Recording
 
 
@@ -29,6 +30,10 @@ class MatCells(Reader):
         from neuropile.readers import mat_file
 
         return mat_file.read(Path(path) if isinstance(path, str) else path, self.spikes)
+
+    def session_name(self, path: Any) -> str:
+        """The file's name without its suffix."""
+        return source_name.plain(path).stem
 
 
 def cells(*, spikes: str | None = None) -> MatCells:

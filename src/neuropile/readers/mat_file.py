@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from neuropile.errors import NoEvents, UnreadableFile
 from neuropile.paths import safe_name
-from neuropile.readers import h5, mcos
+from neuropile.readers import h5, mcos, source_name
 from neuropile.types import Recording, Signal, Subject, Trains
 
 #: Where each canonical unit column may lie, best first. Places are stored in millimetres there.
@@ -47,7 +47,7 @@ def _read(file: h5py.File, path: Path, spikes: str | None) -> Recording:
     rate = _sample_rate(variables, notes)
     waveforms = _waveforms(variables, len(refs), notes)
     return Recording(
-        session_id=safe_name(path.stem),
+        session_id=safe_name(source_name.plain(path).stem),
         units=_units(columns, variables, len(refs)),
         trains=Trains(len(refs), _Cells(file, cells.name, refs), sample_rate=rate),
         subject=_subject(columns, variables),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuropile.paths import safe_name
+from neuropile.readers import source_name
 from neuropile.types import Reader, Recording
 
 
@@ -40,8 +41,8 @@ class NwbUnits(Reader):
 
 def session_name(path: Any) -> str:
     """What the session of an NWB file is called: `x` of `x.nwb`, `x.nwb.zarr` and `x.zarr`."""
-    stem = str(path.stem)
-    return stem.removesuffix(".nwb") if path.suffix == ".zarr" else stem
+    name = source_name.plain(path)
+    return name.stem.removesuffix(".nwb") if name.suffix == ".zarr" else name.stem
 
 
 def takes(path: Any) -> bool:

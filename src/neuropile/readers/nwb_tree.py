@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import h5py
 import numpy as np
 
-from neuropile.readers import h5, zarr_tree
+from neuropile.readers import h5, source_name, zarr_tree
 
 #: h5py and the Zarr tree give what they open the same attributes: name, file, attrs, shape, dtype, ndim, slices.
 Group = Any
@@ -36,7 +36,9 @@ def _is_zarr(path: Any) -> bool:
     """A remote file is known by its name where that tells, and asked where it does not, in as few requests as can be."""
     if isinstance(path, Path):
         return path.is_dir()
-    suffix = path.suffix.lower()
+    suffix = source_name.plain(path).suffix.lower()
+    if source_name.has_query(path):
+        return False
     return suffix == ".zarr" or (suffix not in _HDF5_SUFFIXES and zarr_tree.looks_like(path))
 
 

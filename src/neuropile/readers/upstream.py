@@ -11,11 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from neuropile.errors import BadTimes, NoEvents
 from neuropile.paths import safe_name
+from neuropile.readers import source_name
 from neuropile.types import Reader, Recording, Spans, Subject, Trains
 
 BINS_PER_S = 50
+#: Edges and counts of one unit take some 32 bytes a bin while they are made; no recording is 11.5 days long.
+MAX_BINS = 50_000_000
 _DROPPED = ("quality", "quality_rule")
 
 
@@ -34,29 +39,23 @@ class UpstreamCounts(Reader):
 
         Raises
         ------
-        BadTimes : a spike time is NaN or infinite: the scripts stop there
-        NoEvents : no unit has a spike
+        BadTimes : a spike time is NaN or infinite, where the scripts stop, or so late that the bins are too many
+        NoEvents : no unit has a spike that they count
         """
-        import numpy as np
-
         with self.reader(path) as recording:
-            trains = [np.asarray(recording.trains.read(u), np.float64) for u in range(recording.trains.n_units)]
-        if not all(np.isfinite(t).all() for t in trains):
-            raise BadTimes(f"{path}: spike times that are NaN or infinite, where the published scripts stop; ingest the file without --compat")
-        latest = max((float(t.max()) for t in trains if t.size), default=None)
-        if latest is None or latest < 0:
-            raise NoEvents(f"{path}: sought spikes after 0 s, found none in {len(trains)} units; the file holds {recording.holds or 'nothing else'}")
-        edges = np.arange(0, latest + 1 / BINS_PER_S, 1 / BINS_PER_S)
-        whole = [np.histogram(t, edges)[0] for t in trains]
-        counts = [n.astype(np.uint8) for n in whole]
-        folder = path.resolve().parent if hasattr(path, "resolve") else path.parent
+            trains = recording.trains
+            edges = _edges(path, trains, recording.holds)
+            counted = [_count(_times(trains, u), edges) for u in range(trains.n_units)]
+        if not any(c.bins.size for c in counted):
+            raise NoEvents(f"{path}: {_why_nothing(counted)}: nothing to store; ingest the file without --compat")
+        folder = source_name.plain(path.resolve() if hasattr(path, "resolve") else path).parent
         units = recording.units.drop_columns([c for c in _DROPPED if c in recording.units.column_names])
         return replace(
             recording,
             session_id=safe_name(self.session_name(path)),
             units=units,
-            trains=Trains(len(trains), lambda u: np.repeat(np.arange(len(edges) - 1), counts[u]), kind="ticks"),
-            subject=Subject(folder.name, recording.subject.species),
+            trains=Trains(len(counted), lambda u: np.repeat(counted[u].bins.astype(np.int64), counted[u].counts), kind="ticks"),
+            subject=Subject(source_name.as_text(folder.name), recording.subject.species),
             quantity="counts",
             ticks_per_s=BINS_PER_S,
             intervals={},
@@ -64,16 +63,64 @@ class UpstreamCounts(Reader):
             observed=Spans.of(0.0, (len(edges) - 1) / BINS_PER_S),
             invalid=None,
             span_source="published scripts",
-            notes=tuple(_told(trains, whole)),
+            notes=tuple(_told(counted)),
             close=lambda: None,
         )
 
 
-def _told(trains: list[Any], counts: list[Any]) -> list[str]:
+@dataclass(frozen=True)
+class _Counted:
+    """One unit's counts that are not 0: (bin,) int32 and uint8; and of its times how many there are, are early, and of its counts are too high."""
+
+    bins: np.ndarray
+    counts: np.ndarray
+    n_times: int
+    n_early: int
+    n_wrapped: int
+
+
+def _times(trains: Trains, unit: int) -> np.ndarray:
+    return np.asarray(trains.read(unit), np.float64)
+
+
+def _edges(path: Any, trains: Trains, holds: str) -> np.ndarray:
+    """The edges of the scripts' bins, once it is known that there are some, and not too many to be held."""
+    latest = -np.inf
+    for unit in range(trains.n_units):
+        times = _times(trains, unit)
+        if not np.isfinite(times).all():
+            raise BadTimes(f"{path}: spike times that are NaN or infinite, where the published scripts stop; ingest the file without --compat")
+        latest = max(latest, float(times.max(initial=-np.inf)))
+    if latest < 0:
+        raise NoEvents(f"{path}: sought spikes from 0 s on, found none in {trains.n_units} units; the file holds {holds or 'nothing else'}")
+    if latest > MAX_BINS / BINS_PER_S:
+        many = f"that is more than {MAX_BINS} bins of 20 ms (11.5 days)"
+        raise BadTimes(f"{path}: the latest spike is at {latest:g} s: {many}, which are too many to count; check its times, or ingest it without --compat")
+    edges = np.arange(0, latest + 1 / BINS_PER_S, 1 / BINS_PER_S)
+    if len(edges) < 2:
+        raise NoEvents(f"{path}: the latest spike is at {latest:g} s, up to which the published scripts have no bin; ingest the file without --compat")
+    return edges
+
+
+def _count(times: np.ndarray, edges: np.ndarray) -> _Counted:
+    whole = np.histogram(times, edges)[0]
+    counts = whole.astype(np.uint8)
+    bins = np.flatnonzero(counts).astype(np.int32)
+    return _Counted(bins, counts[bins], len(times), int((times < 0).sum()), int((whole > 255).sum()))
+
+
+def _why_nothing(counted: list[_Counted]) -> str:
+    """Why no count is left: each wrapped to 0, or the one spike that was left lies, by rounding, behind the last edge."""
+    if any(c.n_wrapped for c in counted):
+        return "every count is a multiple of 256 and wraps to 0, as in the published scripts"
+    return "the only spikes from 0 s on lie behind the last edge that the published scripts compute"
+
+
+def _told(counted: list[_Counted]) -> list[str]:
     """What the scripts do without a word."""
-    empty = sum(not t.size for t in trains)
-    early = sum(int((t < 0).sum()) for t in trains)
-    wrapped = sum(int((n > 255).sum()) for n in counts)
+    empty = sum(not c.n_times for c in counted)
+    early = sum(c.n_early for c in counted)
+    wrapped = sum(c.n_wrapped for c in counted)
     told = [f"{empty} units without spikes were kept as zeros, where most of the published scripts stop"] if empty else []
     told += [f"{early} spikes before 0 s were dropped, as the published scripts do"] if early else []
     return told + ([f"{wrapped} counts above 255 wrapped around to uint8, as in the published scripts"] if wrapped else [])
