@@ -207,6 +207,7 @@ def test_no_marker_of_a_hostile_published_folder_ends_in_anything_but_one_line(s
     [
         ("http://alice:HUNTER2@host/a.nwb: no such file", "http://host/a.nwb: no such file"),
         ("'https://host/a.nwb?X-Amz-Signature=SECRET&b=1' is damaged (at https://host/b?c)", "'https://host/a.nwb' is damaged (at https://host/b)"),
+        ("http://host/y.nwb?sig=S: no such file", "http://host/y.nwb: no such file"),
         ("s3://bucket/a b?c: what is it?", "s3://bucket/a b?c: what is it?"),
         ("did you mean local/a?", "did you mean local/a?"),
     ],

@@ -111,7 +111,7 @@ def _check_dataset(dataset: str) -> None:
 
 def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms, done: dict[str, Path]) -> Outcome:
     """One source; `done` holds those of the same call by session, and takes this one in if all goes well."""
-    key = f"{dataset}/{safe_name(path.stem)}"
+    key = f"{dataset}/{safe_name(_plain_name(path).rpartition('.')[0] or _plain_name(path))}"
     try:
         reader = reader_of(path)
         key = f"{dataset}/{safe_name(reader.session_name(path))}"
@@ -123,7 +123,7 @@ def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader]
     except SessionExists as e:
         return Outcome(path, key, "failed", error=str(e))
     except NeuropileError as e:
-        error = str(e) if path.name in str(e) else str(NeuropileError(f"{path}: {e}"))
+        error = str(e) if _plain_name(path) in str(e) else str(NeuropileError(f"{path}: {e}"))
     except Exception as e:  # whatever a broken file makes its reader raise: the files after it go on
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise StoreError(f"{store.root} cannot be written ({e.strerror}); mend that and run again: what is stored stays") from None
@@ -146,6 +146,11 @@ def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
     return tuple(Asset(_readable(f.relative_to(path).as_posix()), f.stat().st_size, sha256_file(f)) for f in files)
 
 
+def _plain_name(path: Any) -> str:
+    """A source's own name, without the query of a URL."""
+    return _readable(path.name.partition("?")[0] if remote.is_remote(path) else path.name)
+
+
 def _readable(name: str) -> str:
     """A file's name as text that can be written, whatever bytes it is made of."""
     return name.encode("utf-8", "replace").decode()
@@ -158,7 +163,7 @@ def _remote_asset(path: Any) -> Asset:
     except OSError as e:
         raise UnreadableFile(f"{path}: cannot be reached ({e})") from None
     version = next((str(facts[k]) for k in ("ETag", "etag", "VersionId", "LastModified", "mtime", "created") if facts.get(k)), None)
-    return Asset(path.name.partition("?")[0], facts.get("size"), None, remote.public(path), version)
+    return Asset(_plain_name(path), facts.get("size"), None, remote.public(path), version)
 
 
 def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, terms: Terms) -> Outcome:

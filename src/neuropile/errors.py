@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: What may be secret in a URL: user and password, and whatever stands in its query.
-_SECRETS = ((re.compile(r"(\w+://)[^/@\s]+@"), r"\1"), (re.compile(r"(\w+://[^\s?#'\")]+)\?[^\s'\")]*"), r"\1"))
+_SECRETS = ((re.compile(r"(\w+://)[^/@\s]+@"), r"\1"), (re.compile(r"(\w+://[^\s?#'\")]+)\?[^\s'\")]*?(:?)(?=[\s'\")]|$)"), r"\1\2"))
 _NOT_OF_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 

@@ -21,7 +21,7 @@ def safe_name(name: str) -> str:
     >>> safe_name("sub 1/ses:2")
     'sub_1_ses_2'
     """
-    return _UNSAFE.sub("_", name)[:150].strip("._") or f"unnamed-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return _UNSAFE.sub("_", name)[:150].strip("._") or f"unnamed-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def sha256_file(path: Path) -> str:
