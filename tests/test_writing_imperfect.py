@@ -12,6 +12,7 @@ import pytest
 from writings import of_trains, stored_trains, written
 
 from neuropile.errors import BadTimes, NoEvents, UnreadableFile
+from neuropile.session import Session
 from neuropile.types import Spans
 
 # Ordinary imperfection
@@ -158,3 +159,16 @@ def test_one_spike_ages_from_the_others_does_not_swell_the_file(tmp_path):
     marker = written(tmp_path / "s", of_trains([np.r_[np.arange(10.0), 1.6e9]]))
     assert len(marker["block_edges"]) < 1100
     assert stored_trains(tmp_path / "s", 1)[0][-1] == 160_000_000_000_000
+
+
+@pytest.mark.parametrize("latest", [1e6, 1e11, 4e13])
+def test_whatever_time_fits_the_clock_is_stored_and_read(tmp_path, latest):
+    recording = of_trains([np.array([0.5, latest])])
+    written(tmp_path / "s", recording)
+    assert Session(tmp_path / "s").spikes().times[-1] == pytest.approx(latest)
+
+
+def test_what_would_be_refused_when_it_is_read_is_not_written(tmp_path):
+    with pytest.raises(UnreadableFile, match=r"no session that can be stored \(ticks_per_s: Input should be less than or equal to 1000000000\)"):
+        written(tmp_path / "s", of_trains([np.array([0.5])], ticks_per_s=10**10))
+    assert not (tmp_path / "s" / "session.json").exists()

@@ -64,7 +64,7 @@ def tick_of(time_s: np.ndarray | float, ticks_per_s: int) -> np.ndarray:
 
 
 def _check_fits(times: np.ndarray, ticks_per_s: int) -> None:
-    if times.size and not np.abs(times).max() * ticks_per_s < MAX_TICK:
+    if times.size and not np.abs(times).max() < MAX_TICK / ticks_per_s:
         worst = times.flat[np.abs(times).argmax()]
         raise BadTimes(f"a time of {worst} s does not fit a clock of {ticks_per_s} ticks a second; are these seconds?")
 

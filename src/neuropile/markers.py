@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _Tick = Annotated[int, Field(ge=-(2**62), le=2**62)]
 _Bytes = Annotated[int, Field(ge=0, lt=2**50)]
-_Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=1e19, allow_inf_nan=False)]  # no tick that fits is later
 
 
 class _Marker(BaseModel):

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from neuropile import layout, parquet
+from neuropile import layout, markers, parquet
 from neuropile.binning import MAX_SHARE_NOT_FINITE, MAX_TICK, tick_of, to_ticks
 from neuropile.digest import ContentDigest
-from neuropile.errors import BadTimes, NoEvents
+from neuropile.errors import BadTimes, NoEvents, UnreadableFile
 from neuropile.progress import QUIET, Progress
 from neuropile.spans import Observed, subtract
 from neuropile.types import ALL_UNITS, Asset, Recording, Signal, Spans
@@ -110,6 +110,8 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "notes": notes,
         "content_digest": digest.hex(),
     }
+    if wrong := markers.problem(markers.SessionMarker, marker):  # what would be refused when it is read is not written
+        raise UnreadableFile(f"{recording.session_id}: no session that can be stored ({wrong}); check what the source holds")
     return layout.write_marker(marker, folder / layout.SESSION_FILE)
 
 
