@@ -15,7 +15,6 @@ from neuropile.errors import UnreadableFile
 from neuropile.readers import h5, mcos
 from neuropile.readers.arrays_held import Held, Leaf, Source, grouped
 
-_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError)
 _MAX_DEPTH = 16
 _MAX_OBJECTS = 300_000
 #: The arrays of a cell of more than this are not looked at one by one when a file is listed.
@@ -59,7 +58,7 @@ class Hdf5(Source):
             action()
         except UnreadableFile:
             raise
-        except _ERRORS as e:
+        except h5.READ_ERRORS as e:
             said = (str(e).splitlines() or ["no reason given"])[0]
             raise UnreadableFile(f"{self.path}: damaged ({type(e).__name__}: {said[:200]}); fetch it again") from None
 
