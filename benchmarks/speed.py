@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.common import median_s, stores
 from neuropile import Store, make_pile, open_pile
 from neuropile.binning import bin_ticks
-from neuropile.pile import SEGMENT_SCHEMA
+from neuropile.pilefile import SEGMENT_SCHEMA
 
 Row = dict[str, object]
 
@@ -104,7 +104,8 @@ def listing() -> Row:
     """Splitting, selecting and shuffling a list of 50 000 segments, seconds."""
     import pyarrow as pa
 
-    from neuropile.pile import Pile, StoreSource
+    from neuropile.pile import Pile
+    from neuropile.sources import StoreSource
 
     n = 50_000
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 
 from neuropile import Store, make_pile, open_pile, parquet, testing
 from neuropile.errors import CountOverflow, PileError
-from neuropile.pile import SEGMENT_SCHEMA
+from neuropile.pilefile import SEGMENT_SCHEMA
 
 
 @pytest.fixture

@@ -89,6 +89,13 @@ class Counter:
             full = binning.scatter(unit, tick, row_of_unit, grid.ticks[0], grid.ticks_per_bin, counts) or full
         return full
 
+    def events(self, rows: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Where the spikes of the units `rows` lie in the grid: (row + 1,) offsets, (event,) int32 bins, ascending within a row."""
+        row_of_unit = np.full(self.n_units, -1, np.int64)
+        row_of_unit[rows] = np.arange(len(rows))
+        unit, tick = self.spikes.read(rows, grid.ticks)
+        return kernels.bins_by_row(unit, tick, row_of_unit, len(rows), grid.ticks[0], grid.ticks_per_bin, grid.n_bins)
+
     def _overflow(self, rows: np.ndarray, grid: Grid, kind: Any) -> Exception:
         wide, _ = self.count(rows, grid)
         row, column = np.unravel_index(wide.argmax(), wide.shape)

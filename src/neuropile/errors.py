@@ -66,3 +66,7 @@ class MissingExtra(NeuropileError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs {extra}: pip install 'neuropile[{extra}]'")
+
+
+class RunError(NeuropileError):
+    """A job over many items could not be done, or not wholly."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from neuropile import parquet, remote
 from neuropile.errors import StoreError
+from neuropile.groups import LocalGroups, RemoteGroups, open_groups
 
 #: How many spikes are decoded at a time when a whole session is counted: bounds memory, not the result.
 SPIKES_PER_BATCH = 8_000_000
-#: Of a remote file this much is kept in memory once it is fetched, so that it is not fetched again.
-KEPT_BYTES = 256 << 20
 
 
 class SpikeFile:
@@ -33,9 +29,9 @@ class SpikeFile:
         self._facts = dict(facts or {})
 
     @cached_property
-    def _file(self) -> _LocalGroups | _RemoteGroups:
+    def _file(self) -> LocalGroups | RemoteGroups:
         try:
-            file = (_RemoteGroups if remote.is_remote(self.path) else _LocalGroups)(self.path, self._facts)
+            file = open_groups(self.path, self._facts)
             schema = file.metadata.schema.to_arrow_schema()
             if schema.names != ["unit", "tick"] or not all(pa.types.is_integer(t) for t in schema.types):
                 raise pa.ArrowInvalid(f"its columns are {', '.join(schema.names)}, not whole numbers unit, tick")
@@ -95,54 +91,3 @@ class SpikeFile:
         if ticks is not None:
             keep &= (tick >= ticks[0]) & (tick < ticks[1])
         return (unit, tick) if keep.all() else (unit[keep], tick[keep])
-
-
-class _LocalGroups:
-    """Row groups of a local file, mapped into memory."""
-
-    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        self._file = parquet.opened(path, facts.get("sha256"))
-        self.metadata = self._file.metadata
-
-    def read(self, groups: list[int]) -> pa.Table:
-        return self._file.read_row_groups(groups, use_threads=False)
-
-
-class _RemoteGroups:
-    """Row groups of a remote file: fetched by ranges when they are first asked for, then kept."""
-
-    def __init__(self, path: Any, facts: Mapping[str, Any]) -> None:
-        self._path, self._size = path, facts["bytes"]
-        (tail,) = remote.read_ranges(path, [(self._size - facts["footer_bytes"], self._size)])
-        parquet.tail_length(tail, self._size)
-        self.metadata = parquet.footer(tail, path, facts.get("sha256"))
-        self._forget()
-
-    def _forget(self) -> None:
-        # pages of an anonymous map that are not written to take no memory
-        self._bytes = mmap.mmap(-1, self._size)
-        self._kept: set[int] = set()
-        self._n_kept = 0
-
-    def read(self, groups: list[int]) -> pa.Table:
-        missing = [g for g in groups if g not in self._kept]
-        if missing:
-            ranges = [self._range(g) for g in missing]
-            if self._n_kept and self._n_kept + sum(b - a for a, b in ranges) > KEPT_BYTES:
-                self._forget()
-                return self.read(groups)
-            for (start, stop), data in zip(ranges, remote.read_ranges(self._path, ranges), strict=True):
-                self._bytes[start:stop] = data
-                self._n_kept += stop - start
-            self._kept.update(missing)
-        file = pq.ParquetFile(pa.BufferReader(self._bytes), metadata=self.metadata, pre_buffer=False, page_checksum_verification=True)
-        return file.read_row_groups(groups, use_threads=False)
-
-    def _range(self, group: int) -> tuple[int, int]:
-        """The first byte of a row group and the one after its last, checked."""
-        columns = [self.metadata.row_group(group).column(i) for i in range(2)]
-        starts = [min(c.data_page_offset, c.dictionary_page_offset or c.data_page_offset) for c in columns]
-        stops = [a + c.total_compressed_size for a, c in zip(starts, columns, strict=True)]
-        if not 0 <= min(starts) < max(stops) <= self._size:
-            raise OSError(f"row group {group} lies outside the file")
-        return min(starts), max(stops)

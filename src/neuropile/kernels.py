@@ -213,3 +213,59 @@ def read_gaps(data, offsets, row_of_item, n_bins, out):
                         return -2 - item
                     row[b] += 1
     return -1
+
+
+@njit(cache=True)
+def bins_by_row(units, ticks, row_of_unit, n_rows, first_tick, ticks_per_bin, n_bins):
+    """The bin of each event of each row, in its order of time: (row + 1,) offsets and (event,) int32 bins from 0.
+
+    units, ticks : (event,), a unit's in order of time; row_of_unit : (unit,) row, or -1 to leave the unit out
+    Events outside of the `n_bins` bins from `first_tick` are left out.
+    """
+    stop = first_tick + n_bins * ticks_per_bin
+    offsets = np.zeros(n_rows + 1, np.int64)
+    for i in range(len(ticks)):
+        if np.uint64(units[i]) >= np.uint64(len(row_of_unit)):
+            raise StoreError(_NO_SUCH_UNIT)
+        row = row_of_unit[units[i]]
+        if row >= 0 and first_tick <= ticks[i] < stop:
+            offsets[row + 1] += 1
+    for row in range(n_rows):
+        offsets[row + 1] += offsets[row]
+    place = offsets[:-1].copy()
+    bins = np.empty(offsets[-1], np.int32)
+    for i in range(len(ticks)):
+        row = row_of_unit[units[i]]
+        if row >= 0 and first_tick <= ticks[i] < stop:
+            bins[place[row]] = (ticks[i] - first_tick) // ticks_per_bin
+            place[row] += 1
+    return offsets, bins
+
+
+@njit(cache=True)
+def bins_of_gaps(data, starts, item_of_row, n_bins):
+    """Gap bytes as bins; the inverse of `write_gaps`.
+
+    data : (byte,) uint8; item i owns data[starts[i]:starts[i + 1]]; item_of_row : (row,) which item a row is
+    Returns (row + 1,) offsets, (event,) int32 bins, and -1 or the item whose bytes run past `n_bins`.
+    """
+    n_rows = len(item_of_row)
+    offsets = np.zeros(n_rows + 1, np.int64)
+    for row in range(n_rows):
+        n = 0
+        for i in range(starts[item_of_row[row]], starts[item_of_row[row] + 1]):
+            n += data[i] != 255
+        offsets[row + 1] = offsets[row] + n
+    bins = np.empty(offsets[n_rows], np.int32)
+    for row in range(n_rows):
+        item = item_of_row[row]
+        k = offsets[row]
+        b = np.int64(0)
+        for i in range(starts[item], starts[item + 1]):
+            b += data[i]
+            if data[i] != 255:
+                bins[k] = b
+                k += 1
+        if starts[item + 1] > starts[item] and (b >= n_bins or data[starts[item + 1] - 1] == 255):
+            return offsets, bins, item
+    return offsets, bins, -1

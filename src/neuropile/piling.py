@@ -14,8 +14,10 @@ import pyarrow as pa
 from neuropile import remote, splits
 from neuropile.binning import as_ticks_per_bin, as_width
 from neuropile.errors import BinWidthError, PileError
-from neuropile.pile import SEGMENT_SCHEMA, Pile, StoreSource
+from neuropile.pile import Pile
+from neuropile.pilefile import SEGMENT_SCHEMA
 from neuropile.session import Session
+from neuropile.sources import StoreSource
 from neuropile.spans import stretches
 from neuropile.store import QUALITY_RULES, Store, open_store
 

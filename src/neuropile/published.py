@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from neuropile import kernels, layout, parquet
+from neuropile import kernels, layout, parquet, remote
 from neuropile.errors import CountOverflow, PileError, StoreError
+from neuropile.groups import LocalGroups, RemoteGroups, open_groups
 from neuropile.splits import SPLITS
 
 LAYOUTS = ("sparse", "dense")
@@ -174,14 +174,15 @@ def _listed(root: Path, marker: Mapping[str, Any]) -> Mapping[str, Mapping[str, 
 class PublishedRows:
     """The rows of a published folder, read a row group at a time."""
 
-    def __init__(self, root: Path, marker: Mapping[str, Any]) -> None:
-        self.root = root
+    def __init__(self, root: Any, marker: Mapping[str, Any]) -> None:
+        self.root, self._marker = root, marker
         self.layout = str(marker["layout"])
         if self.layout not in LAYOUTS:
             raise PileError(f"{root} is published in the layout {self.layout!r}, which this version does not know; upgrade neuropile")
         self.listed = _listed(root, marker)
         self._files = [(split, root / name) for split, names in _checked_splits(root, marker).items() for name in names]
-        self._opened: dict[int, pq.ParquetFile] = {}
+        self._names = {str(root / name): name for name in (*self.listed, "units.parquet", "sessions.parquet", SEGMENTS_FILE)}
+        self._opened: dict[int, LocalGroups | RemoteGroups] = {}
         #: Of each row: its file, its row group there and its place in the group.
         self._places: list[tuple[int, int, int]] = []
         for i in range(len(self._files)):
@@ -189,14 +190,21 @@ class PublishedRows:
             self._places += [(i, g, r) for g in range(meta.num_row_groups) for r in range(meta.row_group(g).num_rows)]
         self._group = lru_cache(maxsize=4)(self._read_group)
 
-    def _open(self, file: int) -> pq.ParquetFile:
+    def __reduce__(self) -> Any:
+        return PublishedRows, (self.root, self._marker)  # what is open stays behind
+
+    def _open(self, file: int) -> LocalGroups | RemoteGroups:
         if file not in self._opened:
             path = self._files[file][1]
             try:
-                self._opened[file] = parquet.opened(path, self._digest(path))
+                self._opened[file] = open_groups(path, self.listed[self._names[str(path)]])
             except (StoreError, *parquet.ERRORS) as e:
                 raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
         return self._opened[file]
+
+    def _all_groups(self, file: int, columns: Sequence[str]) -> pa.Table:
+        opened = self._open(file)
+        return opened.read(list(range(opened.metadata.num_row_groups)), columns)
 
     @cached_property
     def facts(self) -> pa.Table:
@@ -204,7 +212,7 @@ class PublishedRows:
         if self.layout == "dense":
             return self._segments.select([*FACTS.names, "split"])
         try:
-            tables = [self._open(i).read(columns=FACTS.names).select(FACTS.names).cast(FACTS) for i in range(len(self._files))]
+            tables = [self._all_groups(i, FACTS.names).select(FACTS.names).cast(FACTS) for i in range(len(self._files))]
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"the rows of {self.root} lack the columns of a sparse pile ({e}); publish the pile again or fetch the files") from None
         splits = [split for (split, _), t in zip(self._files, tables, strict=True) for _ in range(t.num_rows)]
@@ -216,7 +224,7 @@ class PublishedRows:
         names = ["session_id", "segment_id"]
         try:
             table = parquet.read(self.root / SEGMENTS_FILE, digest=self._digest(self.root / SEGMENTS_FILE)).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
-            rows = pa.concat_tables([self._open(i).read(columns=names).select(names) for i in range(len(self._files))])
+            rows = pa.concat_tables([self._all_groups(i, names).select(names) for i in range(len(self._files))])
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
         if rows.to_pylist() != table.select(names).to_pylist():
@@ -230,24 +238,24 @@ class PublishedRows:
         except (StoreError, *parquet.ERRORS) as e:
             raise PileError(f"{self.root / name}.parquet cannot be read ({e}); publish the pile again or fetch the file") from None
 
-    def _digest(self, path: Path) -> str | None:
-        return self.listed.get(path.relative_to(self.root).as_posix(), {}).get("sha256")
+    def _digest(self, path: Any) -> str | None:
+        return self.listed.get(self._names[str(path)], {}).get("sha256")
 
     def problems(self) -> list[str]:
         """What is damaged or does not belong, once every column of every row is read."""
-        found = layout.file_problems(self.root, self.listed, MARKER)
+        found = [] if remote.is_remote(self.root) else layout.file_problems(self.root, self.listed, MARKER)
         for i, (_, path) in enumerate(self._files):
             file = self._open(i)
             for group in range(file.metadata.num_row_groups):
                 try:
-                    file.read_row_group(group)
+                    file.read([group])
                 except parquet.ERRORS as e:
                     found.append(f"{path} is damaged ({e}); publish the pile again or fetch the file")
         return found
 
     def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:
         try:
-            table = self._open(file).read_row_group(group, columns=list(columns), use_threads=False)
+            table = self._open(file).read([group], columns)
             wanted = pa.schema([(SPARSE_SCHEMA if self.layout == "sparse" else DENSE_SCHEMA).field(c) for c in columns])
             return table.select(list(columns)).cast(wanted).combine_chunks()
         except (StoreError, *parquet.ERRORS) as e:
@@ -257,50 +265,76 @@ class PublishedRows:
         file, group, place = self._places[row]
         return self._group(file, group, _LABELS if column in _LABELS else (column,)).column(column)[place]
 
-    def _order(self, row: int) -> np.ndarray:
-        """Where each of the pile's units is stored: a permutation, checked."""
+    def _order(self, row: int, order: np.ndarray | None = None) -> np.ndarray:
+        """Where each of the pile's units is stored: a permutation, checked; `order` as in `Segment`."""
         scalar = self._row(row, "order")
-        order = np.asarray(scalar.values if scalar.is_valid else [], np.int64)
-        if not np.array_equal(np.sort(order), np.arange(self.facts.column("n_units")[row].as_py())):
+        stored = np.asarray(scalar.values if scalar.is_valid else [], np.int64)
+        if not np.array_equal(np.sort(stored), np.arange(self.facts.column("n_units")[row].as_py())):
             raise PileError(f"{self._files[self._places[row][0]][1]}: the order of row {row} is no permutation of its units; publish the pile again")
-        return order
+        return stored if order is None else stored[order]
 
-    def unit_values(self, row: int, column: str) -> list[Any]:
-        """`unit_ids` or `regions` of a row, in the pile's own order."""
+    def unit_values(self, row: int, column: str, order: np.ndarray | None = None) -> list[Any]:
+        """`unit_ids` or `regions` of a row, in the pile's own order; `order` as in `Segment`."""
         if self.layout == "dense":
-            return self._segments.column(column)[row].as_py()
+            values = self._segments.column(column)[row].as_py()
+            return values if order is None else [values[i] for i in order]
         stored = self._row(row, column).as_py()
-        return [stored[i] for i in self._order(row)]
+        return [stored[i] for i in self._order(row, order)]
 
-    def observed(self, row: int) -> np.ndarray:
+    def observed(self, row: int, order: np.ndarray | None = None) -> np.ndarray:
         """The observed runs of a row, (run, 3): unit in the pile's own order or -1, first bin, bin after the last."""
         scalar = self._segments.column("observed")[row] if self.layout == "dense" else self._row(row, "observed")
         runs = np.array([(r["unit"], r["start_bin"], r["stop_bin"]) for r in scalar.as_py()], np.int64).reshape(-1, 3)
-        if self.layout == "sparse" and len(runs):
-            own = np.argsort(self._order(row))
+        mine = self._order(row, order) if self.layout == "sparse" else order
+        if len(runs) and mine is not None:
+            own = np.argsort(mine)
             runs[:, 0] = np.where(runs[:, 0] < 0, -1, own[np.maximum(runs[:, 0], 0)])
             runs = runs[np.lexsort((runs[:, 1], runs[:, 0]))]
         return runs
 
-    def counts_into(self, row: int, out: np.ndarray) -> None:
+    def counts_into(self, row: int, out: np.ndarray, order: np.ndarray | None = None) -> None:
         """Fill (unit, bin) counts in the pile's own order; raises CountOverflow where a count does not fit."""
         if self.layout == "dense":
-            lists = self._row(row, "spike_counts").values
-            if len(lists) != len(out) or lists.null_count or np.any(np.diff(lists.offsets.to_numpy()) != out.shape[1]) or lists.flatten().null_count:
-                raise PileError(f"row {row} of {self.root} is not {out.shape[0]} units of {out.shape[1]} counts; publish the pile again")
-            out[...] = lists.flatten().to_numpy().reshape(out.shape)
+            out[...] = self._dense(row, out.shape) if order is None else self._dense(row, out.shape)[order]
             return
+        data, offsets = self._gap_bytes(row, len(out))
+        out[...] = 0
+        bad = kernels.read_gaps(data, offsets, np.argsort(self._order(row, order)), out.shape[1], out)
+        if bad >= 0:
+            raise self._past_end(row, bad, out.shape[1])
+        if bad < -1:
+            raise CountOverflow(f"row {row}, unit {-2 - bad}: more than {np.iinfo(out.dtype).max} events in one bin; ask for a wider dtype")
+
+    def events(self, row: int, shape: tuple[int, int], order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Where a row's events lie, units in the pile's own order: (unit + 1,) offsets, (event,) int32 bins."""
+        n_units, n_bins = shape
+        if self.layout == "dense":
+            counts = self._dense(row, shape) if order is None else self._dense(row, shape)[order]
+            unit, k = np.nonzero(counts)
+            n = counts[unit, k]
+            return np.r_[0, np.cumsum(np.bincount(unit, n, n_units))].astype(np.int64), np.repeat(k, n).astype(np.int32)
+        data, starts = self._gap_bytes(row, n_units)
+        offsets, bins, bad = kernels.bins_of_gaps(data, starts, self._order(row, order), n_bins)
+        if bad >= 0:
+            raise self._past_end(row, bad, n_bins)
+        return offsets, bins
+
+    def _dense(self, row: int, shape: tuple[int, ...]) -> np.ndarray:
+        lists = self._row(row, "spike_counts").values
+        if len(lists) != shape[0] or lists.null_count or np.any(np.diff(lists.offsets.to_numpy()) != shape[1]) or lists.flatten().null_count:
+            raise PileError(f"row {row} of {self.root} is not {shape[0]} units of {shape[1]} counts; publish the pile again")
+        return lists.flatten().to_numpy().reshape(shape)
+
+    def _gap_bytes(self, row: int, n_units: int) -> tuple[np.ndarray, np.ndarray]:
+        """The gap bytes of a row's units in stored order, and where each unit's begin."""
         file, group, place = self._places[row]
         lists = self._group(file, group, ("gaps",)).column(0).chunk(0)
         first, stop = lists.offsets[place].as_py(), lists.offsets[place + 1].as_py()
         items = lists.values
-        if stop - first != len(out) or lists.null_count or items.null_count:  # the kernel below trusts these
-            raise PileError(f"{self._files[file][1]}: row {row} holds the gaps of {stop - first} units, not of {len(out)}; publish the pile again")
+        if stop - first != n_units or lists.null_count or items.null_count:  # the kernels trust these
+            raise PileError(f"{self._files[file][1]}: row {row} holds the gaps of {stop - first} units, not of {n_units}; publish the pile again")
         offsets = np.frombuffer(items.buffers()[1], np.int32)[items.offset :][first : stop + 1]
-        data = np.frombuffer(items.buffers()[2], np.uint8) if items.buffers()[2] else np.empty(0, np.uint8)
-        out[...] = 0
-        bad = kernels.read_gaps(data, offsets, np.argsort(self._order(row)), out.shape[1], out)
-        if bad >= 0:
-            raise PileError(f"{self._files[file][1]}: the gaps of row {row}, unit {bad} run past its {out.shape[1]} bins; publish the pile again")
-        if bad < -1:
-            raise CountOverflow(f"row {row}, unit {-2 - bad}: more than {np.iinfo(out.dtype).max} events in one bin; ask for a wider dtype")
+        return np.frombuffer(items.buffers()[2], np.uint8) if items.buffers()[2] else np.empty(0, np.uint8), offsets
+
+    def _past_end(self, row: int, unit: int, n_bins: int) -> PileError:
+        return PileError(f"{self._files[self._places[row][0]][1]}: the gaps of row {row}, unit {unit} run past its {n_bins} bins; publish the pile again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 class Source(Protocol):
     """Where a pile's counts come from: sessions of stores, or published rows."""
+
+    def place(self, row: int) -> tuple[Source, int]:
+        """Who gives the counts of a row of the pile, and its row there."""
+        ...
 
     def unit_values(self, segment: Segment, column: str) -> list[Any]:
         """`unit_ids` or `regions` of a segment's units."""
@@ -36,6 +40,10 @@ class Source(Protocol):
         """Fill (unit, bin) counts; raises CountOverflow where one does not fit."""
         ...
 
+    def events(self, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
+        """Where its events lie: (unit + 1,) offsets, (event,) int32 bins, ascending within a unit."""
+        ...
+
     def tables(self, segments: Iterable[Segment]) -> tuple[pa.Table, pa.Table]:
         """The sessions behind some segments, a row each, and their units, in the order of the segments' rows of counts."""
         ...
@@ -46,6 +54,7 @@ class Segment:
     """A stretch of one session in a pile: `n_units` by `n_bins` bins of `bin_width` seconds from `start_s`.
 
     source, row : who gives its counts, and its row there; first_bin : on the session's clock
+    order : (unit,) which of its units, as stored, each row of its counts is; None leaves them as stored
     """
 
     source: Source
@@ -65,6 +74,7 @@ class Segment:
     weight: float
     bin_width: Fraction
     session_digest: str | None
+    order: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def start_s(self) -> float:
@@ -130,6 +140,18 @@ class Segment:
             else:
                 break
         return self._labelled(values)
+
+    def events(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where its events lie, without a dense array.
+
+        Returns
+        -------
+        offsets : (unit + 1,) int64; unit u owns bins[offsets[u]:offsets[u + 1]]
+        bins : (event,) int32 from 0, ascending within a unit; a bin that holds n events comes n times
+        """
+        if self.n_bins >= 2**31:
+            raise PileError(f"{self!r} has more bins than 32 bits can count; make the pile with fewer tokens a segment")
+        return self.source.events(self)
 
     def _fill(self, out: np.ndarray) -> np.ndarray:
         if out.ndim == 1 and out.size >= self.n_tokens:

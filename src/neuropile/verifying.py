@@ -16,10 +16,11 @@ from neuropile.digest import ContentDigest
 from neuropile.errors import NeuropileError, StoreError
 from neuropile.index import Index
 from neuropile.parts import Signals
-from neuropile.pile import Pile, PublishedSource, StoreSource, open_pile
+from neuropile.pile import Pile, open_pile
 from neuropile.progress import QUIET, Progress
 from neuropile.published import MARKER, MARKER_KIND
 from neuropile.session import Session
+from neuropile.sources import PublishedSource, StoreSource
 from neuropile.store import open_store
 
 #: So many spikes of a session are in memory at a time.
@@ -192,8 +193,8 @@ def _pile(root: Path, progress: Progress) -> Iterator[Finding]:
     broken: set[str] = set()
     for segment in progress.track(pile, len(pile), "verifying"):
         try:
-            if isinstance(pile.source, StoreSource):
-                session = pile.source.of(segment)[0]
+            if isinstance(segment.source, StoreSource):
+                session = segment.source.of(segment)[0]
                 if segment.key not in sessions:
                     yield from (Finding("error", segment.key, problem) for problem in session_problems(session.root))
                 sessions[segment.key] = session.record

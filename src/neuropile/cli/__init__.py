@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from neuropile.cli.corpus import merge, shuffle, split, subset
 from neuropile.cli.demo import demo
 from neuropile.cli.output import say
 from neuropile.cli.piles import pile, plot, publish
@@ -37,7 +38,7 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo, ingest, info, index, units, pile, publish, plot, verify):
+for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, plot, verify):
     app.command(no_args_is_help=command is not demo)(command)
 
 

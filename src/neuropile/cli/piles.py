@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from neuropile.cli.output import Json, emit, here, progress, say, table
+from neuropile.cli.corpus import weights
+from neuropile.cli.output import Json, emit, here, place, progress, say, table
 
 PilePath = Annotated[Path, typer.Argument(parser=here, help="A pile file or a published folder.")]
 
 
 def pile(
     stores: Annotated[list[str], typer.Argument(help="One store or more: folders or URLs.")],
-    out: Annotated[Path, typer.Option(parser=here, help="The pile's file, such as pile.parquet; its unit selections go beside it.")],
+    out: Annotated[Any, typer.Option(parser=place, help="The pile's file, such as pile.parquet, or a URL; its unit selections go beside it.")],
     bin: Annotated[str, typer.Option(help="Bin width in seconds, such as 0.02 or 1/32.")] = "0.02",
     max_tokens: Annotated[int, typer.Option(help="The most tokens (unit x bin) of a segment.")] = 10_000_000,
     val: Annotated[float, typer.Option(help="Share of ids in the validation split.")] = 0.0,
@@ -24,6 +25,7 @@ def pile(
     where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions.")] = None,
     quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "not-noise",
     gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
+    weight: Annotated[list[str], typer.Option(help="DATASET=NUMBER: how often its segments are drawn in training; may be given again.")] = [],
     strict: Annotated[bool, typer.Option(help="Stop at a session whose clock cannot make the bin width.")] = False,
     replace: Annotated[bool, typer.Option(help="Write a pile file anew.")] = False,
     as_json: Json = False,
@@ -32,11 +34,13 @@ def pile(
 
     Example: neuropile pile store --out pile.parquet --bin 0.02 --test 0.1 --where "region = 'M2'"
     """
+    from neuropile import corpus
     from neuropile.piling import make_pile
     from neuropile.store import open_store
 
     options = {"bin_width": bin, "max_tokens": max_tokens, "val": val, "test": test, "split_by": split_by, "seed": seed}
-    made = make_pile([open_store(s) for s in stores], **options, where=where, quality=quality, gaps=gaps, strict=strict)  # type: ignore[arg-type]
+    listed = make_pile([open_store(s) for s in stores], **options, where=where, quality=quality, gaps=gaps, strict=strict)  # type: ignore[arg-type]
+    made = corpus.weigh(listed, weights(weight))
     made.save(out, replace=replace)
     if made[0].bin_width >= 1:
         say(f"warning: bins of {bin} s: the width is in seconds")
