@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Out = Annotated[Any, typer.Option(parser=place, help="The new pile's file, such as all.parquet, or a URL.")]
 Replace = Annotated[bool, typer.Option(help="Write a pile file anew.")]
 Source = Annotated[str, typer.Argument(help="A pile file or a published folder; a URL will do.")]
+Weights = Annotated[list[str] | None, typer.Option(help="DATASET=NUMBER: how often its segments are drawn in training; may be given again.")]
 Seed = Annotated[int, typer.Option(help="Another seed, another result.")]
 
 
@@ -25,7 +26,7 @@ def merge(
     test: Annotated[float | None, typer.Option(help="Draw the splits anew: share of ids in the test split.")] = None,
     split_by: Annotated[str, typer.Option(help="With --val or --test: recording, subject, dataset or segment.")] = "recording",
     seed: Seed = 0,
-    weight: Annotated[list[str], typer.Option(help="DATASET=NUMBER: how often its segments are drawn in training; may be given again.")] = [],
+    weight: Weights = None,
     shuffled: Annotated[bool, typer.Option("--shuffle", help="Put the segments in a random order, by --seed.")] = False,
     replace: Replace = False,
     as_json: Json = False,
@@ -94,10 +95,10 @@ def subset(
     save(corpus.subset(open_pile(pile), where, share=share, seed=seed), out, replace, as_json)
 
 
-def weights(given: list[str]) -> dict[str, float]:
+def weights(given: list[str] | None) -> dict[str, float]:
     """DATASET=NUMBER texts as numbers by dataset."""
     found = {}
-    for text in given:
+    for text in given or ():
         dataset, equals, number = text.rpartition("=")
         try:
             found[dataset] = float(number)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuropile.cli.corpus import weights
+from neuropile.cli.corpus import Weights, weights
 from neuropile.cli.output import Json, emit, here, place, progress, say, table
 
 PilePath = Annotated[Path, typer.Argument(parser=here, help="A pile file or a published folder.")]
@@ -25,7 +25,7 @@ def pile(
     where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions.")] = None,
     quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "not-noise",
     gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
-    weight: Annotated[list[str], typer.Option(help="DATASET=NUMBER: how often its segments are drawn in training; may be given again.")] = [],
+    weight: Weights = None,
     strict: Annotated[bool, typer.Option(help="Stop at a session whose clock cannot make the bin width.")] = False,
     replace: Annotated[bool, typer.Option(help="Write a pile file anew.")] = False,
     as_json: Json = False,
