@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuropile import Pile, Store, hub, make_pile, mask_of, open_pile, testing
+from neuropile import Pile, Store, make_pile, mask_of, open_pile, testing
 from neuropile.errors import CountOverflow, PileError
+from neuropile.publishing import shards
 
 LAYOUTS = ("sparse", "dense")
 
@@ -159,7 +160,7 @@ def test_spikes_published_are_the_spikes_in_the_segments(pile: Pile, tmp_path: P
 
 
 def test_shards_are_numbered_and_read_as_one(pile: Pile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "SHARD_BYTES", 1)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
     monkeypatch.setattr("neuropile.published.SPARSE_ROWS_PER_GROUP", 2)
     pile.publish(tmp_path / "p")
     names = sorted(f.name for f in (tmp_path / "p" / "data").glob("train-*"))
@@ -199,11 +200,9 @@ def test_damage_is_told_not_read(pile: Pile, tmp_path: Path, name: str) -> None:
         open_pile(tmp_path / "p")
 
 
-def test_layouts_and_places_not_known_are_refused(pile: Pile, tmp_path: Path) -> None:
+def test_layouts_not_known_are_refused(pile: Pile, tmp_path: Path) -> None:
     with pytest.raises(PileError, match="layout is 'csr'; it must be one of sparse, dense"):
         pile.publish(tmp_path / "p", layout="csr")
-    with pytest.raises(PileError, match="local folders only"):
-        pile.publish("s3://bucket/pile")
 
 
 def test_any_parquet_reader_sees_the_rows(pile: Pile, tmp_path: Path) -> None:

@@ -1,45 +1,72 @@
-"""Publishing a pile as a dataset: shards of rows, tables of units and sessions, a card, and the marker last."""
+"""Publishing a pile as a dataset, to a folder, an object store or the Hugging Face Hub: shards of rows, tables, a card, and the marker last."""
 
 from __future__ import annotations
 
-import os
+import errno
+import json
 import shutil
-import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from neuropile import card, layout, parquet, published
-from neuropile.binning import COUNT_TYPES
+from neuropile import card, layout, parquet, published, remote
 from neuropile.errors import CountOverflow, PileError
+from neuropile.paths import replacing, safe_name
 from neuropile.pile import Pile
 from neuropile.progress import QUIET, Progress
-from neuropile.published import Row
-from neuropile.segment import Segment
-from neuropile.splits import SPLITS
+from neuropile.publishing import huggingface, licences, shards, tables
+from neuropile.publishing.places import Bucket, Folder, Place
+from neuropile.publishing.shards import Shard
+from neuropile.run import SERIAL, Engine, map_combine, working
 
-#: A shard is closed once it holds this many bytes; the Hub serves files of up to a gigabyte best.
-SHARD_BYTES = 500_000_000
+COMPAT_FOLDER = "compat"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """How a pile is published.
+
+    layout : "sparse" (small, exact) or "dense" (nested lists of uint8)
+    compat : beside sparse rows, the same as dense ones, as config `compat`, for code that expects them
+    accept : datasets whose own terms, unknown here, a person has read and found to allow it
+    replace : write anew what is published there
+    private : make a new repository of the Hub a private one
+    work : the folder in which files are made; by default beside a local folder, else the current one
+    engine : where files are made, several at once
+    """
+
+    layout: str = "sparse"
+    compat: bool = False
+    accept: tuple[str, ...] = ()
+    replace: bool = False
+    private: bool = False
+    work: Path | None = None
+    engine: Engine = SERIAL
+
+    def __post_init__(self) -> None:
+        if self.layout not in published.LAYOUTS:
+            raise PileError(f"layout is {self.layout!r}; it must be one of {', '.join(published.LAYOUTS)}")
+        if self.compat and self.layout == "dense":
+            raise PileError("the dense layout is what --compat adds; it goes with the sparse one")
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was written: bytes of the data files (without card and tables), tokens and spikes in them."""
+    """What was written: bytes of the default config's files, tokens and spikes in them, and what to know of its licences."""
 
-    path: Path
+    path: Any
     layout: str
     n_segments: int
     n_tokens: int
     n_spikes: int
     bytes: int
+    n_files: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def bits_per_token(self) -> float:
@@ -47,221 +74,177 @@ class Published:
         return 8 * self.bytes / self.n_tokens
 
 
-def publish(pile: Pile, to: str | Path, *, layout: str = "sparse", replace: bool = False, progress: Progress = QUIET) -> Published:
-    """Write a pile into a new folder, as a dataset that `datasets`, DuckDB, pandas, Polars and `open_pile` read.
+def publish(pile: Pile, to: Any, *, progress: Progress = QUIET, **options: Any) -> Published:
+    """Write a pile as a dataset that `datasets`, DuckDB, pandas, Polars and `open_pile` read.
+
+    A run that was stopped goes on where it stopped when it is called again, and ends with the same bytes.
+
+    Parameters
+    ----------
+    to : a new folder, a URL that fsspec can write to (s3://bucket/prefix), or hf://datasets/owner/name[@branch]
+    options : see Publishing, such as layout="dense", compat=True, accept=("dataset",), replace=True
 
     Raises
     ------
-    PileError : the folder holds something already (and `replace` is not given), or the layout is unknown
-    CountOverflow : a bin holds more than 255 events and the layout is dense
+    PileError : the pile is empty, something else is there, a licence forbids it, or the place cannot be written to
+    CountOverflow : a bin holds more than 255 events and the layout is dense, or compat is asked for
+    RunError : another process publishes there, or with several workers some files could not be made
     """
-    root = Path(to)
-    if layout not in published.LAYOUTS:
-        raise PileError(f"layout is {layout!r}; it must be one of {', '.join(published.LAYOUTS)}")
-    if "://" in str(to):
-        raise PileError(f"{to}: this version publishes to local folders only")
+    how = Publishing(**options)
     if not len(pile):
         raise PileError("an empty pile cannot be published")
-    _check_free(root, replace)
-    temporary = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        (temporary / published.DATA_FOLDER).mkdir(parents=True)
-        done = _write(pile, temporary, root, layout, progress)
-        if root.exists():
-            shutil.rmtree(root)
-        os.rename(temporary, root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return done
-
-
-def _check_free(root: Path, replace: bool) -> None:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return
-    if not replace:
-        raise PileError(f"{root} exists; give a new folder, or --replace (replace=True) to write a published pile anew")
-    if not (root / published.MARKER).is_file():
-        raise PileError(f"{root} is not a published pile, so it is not replaced; give a new folder")
-
-
-@dataclass
-class _Totals:
-    segments: Counter[str] = field(default_factory=Counter)
-    tokens: Counter[str] = field(default_factory=Counter)
-    spikes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: Row) -> None:
-        dataset = row.facts["source_dataset"]
-        self.segments[dataset] += 1
-        self.tokens[dataset] += row.n_tokens
-        self.spikes[dataset] += len(row.bins)
-
-
-def _write(pile: Pile, folder: Path, root: Path, name: str, progress: Progress) -> Published:
+    place = _place(to, how)
     sessions, units = pile.source.tables(pile)
-    parquet.write(sessions, folder / "sessions.parquet")
-    parquet.write(units, folder / "units.parquet")
-    stored_orders = _stored_orders(units)
-    totals = _Totals()
-    files: dict[str, list[str]] = {}
-    facts: list[pa.Table] = []
-    size = 0
-    for split in SPLITS:
-        part = getattr(pile, split)
-        if not len(part):
-            continue
-        shards = _Shards(folder / published.DATA_FOLDER, split, name)
-        with shards:
-            for row in _rows(progress.track(part, len(part), f"publishing {split}"), stored_orders):
-                totals.add(row)
-                shards.add(row)
-                if name == "dense":
-                    facts.append(published.segments_table([row], split))
-        files[split] = [f"{published.DATA_FOLDER}/{p.name}" for p in shards.finish()]
-        size += sum((folder / f).stat().st_size for f in files[split])
-    if name == "dense":
-        parquet.write(pa.concat_tables(facts), folder / published.SEGMENTS_FILE)
-    (folder / "README.md").write_text(card.render(_contents(pile, root.name, name, sessions, units, files, totals)), encoding="utf-8")
-    done = Published(root, name, len(pile), totals.tokens.total(), totals.spikes.total(), size)
-    marker = {
-        "format": published.MARKER_KIND,
-        "version": layout.VERSION,
-        "layout": name,
-        "bin_width": pile.meta["bin_width"],
-        "splits": files,
-        "files": layout.file_facts(folder),
-        "n_segments": done.n_segments,
-        "n_tokens": done.n_tokens,
-        "n_spikes": done.n_spikes,
-        "made": pile.meta,
-    }
-    layout.write_marker(marker, folder / published.MARKER)
-    return done
+    warnings = licences.check(sessions.select(["dataset", "session_id", "license"]).to_pylist(), how.accept)
+    job = json.dumps([pile.digest, how.layout, how.compat, layout.VERSION, pa.__version__, shards.SHARD_BYTES, published.SPARSE_ROWS_PER_GROUP])
+    sent = place.begin(job, how.replace)
+    overflow = None
+    try:
+        with working(_work_name(place, how), job) as work:
+            try:
+                beside = {"sessions": sessions, "units": units, "sources": tables.sources(sessions)}
+                done = _Made(pile, beside, how, place, work).publish(sent, progress)
+            except CountOverflow as e:  # no other run mends it: nothing is kept
+                overflow = e
+    except OSError as e:
+        if e.errno not in _FULL:
+            raise
+        raise PileError(f"{e.filename or 'the working folder'} cannot be written ({e.strerror}); mend that and run again: what is done is kept") from None
+    if overflow is not None:
+        raise overflow
+    return Published(place.root if isinstance(place, Folder) else to, how.layout, *done, tuple(warnings))
 
 
-def _stored_orders(units: pa.Table) -> dict[str, np.ndarray]:
-    """Of each session its selected units from the one with most spikes to the one with fewest."""
-    keys = np.array(pc.binary_join_element_wise(units.column("dataset"), units.column("session_id"), "/").to_pylist(), object)
-    spikes = units.column("n_spikes").to_numpy()
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    return {keys[a]: np.argsort(-spikes[a:b], kind="stable") for a, b in zip(starts, np.r_[starts[1:], len(keys)], strict=True)}
+def _place(to: Any, how: Publishing) -> Place:
+    if str(to).startswith("hf://"):
+        return huggingface.repository(str(to), private=how.private)
+    path = remote.as_path(to)
+    if how.work is not None and not remote.is_remote(path):
+        raise PileError(f"{to} is a local folder, which is made beside itself; leave out --work")
+    if how.private:
+        raise PileError(f"{to}: --private is of repositories of the Hugging Face Hub")
+    if remote.is_remote(path):
+        if path.protocol in ("http", "https"):
+            raise PileError(f"{to}: a web server takes no files; give a folder, s3://bucket/prefix or hf://datasets/owner/name")
+        return Bucket(path)
+    return Folder(path)
 
 
-def _rows(segments: Iterable[Segment], stored_orders: Mapping[str, np.ndarray]) -> Iterator[Row]:
-    for segment in segments:
-        counts = _bare_counts(segment)
-        unit, k = np.nonzero(counts)
-        n = counts[unit, k]
-        per_unit = np.bincount(unit, weights=n, minlength=segment.n_units).astype(np.int64)
-        yield Row(
-            facts={
-                "source_dataset": segment.dataset,
-                "species": segment.species,
-                "quantity": segment.quantity,
-                "subject_id": segment.subject_id,
-                "session_id": segment.session_id,
-                "recording_id": segment.recording_id,
-                "segment_id": segment.segment_id,
-                "start_s": segment.start_s,
-                "bin_width_s": float(segment.bin_width),
-                "n_units": segment.n_units,
-                "n_bins": segment.n_bins,
-            },
-            unit_ids=segment.unit_ids,
-            regions=segment.regions,
-            observed=segment.observed,
-            offsets=np.concatenate([[0], np.cumsum(per_unit)]),
-            bins=np.repeat(k, n).astype(np.int64),
-            stored_order=stored_orders[segment.key],
-        )
+def _work_name(place: Place, how: Publishing) -> Path:
+    """The local name beside which files are made."""
+    if isinstance(place, Folder):
+        return place.root
+    return (how.work or Path.cwd()) / safe_name(str(remote.public(place.root) if isinstance(place, Bucket) else place))
 
 
-def _bare_counts(segment: Segment) -> np.ndarray:
-    for kind in COUNT_TYPES[:-1]:
-        try:
-            return segment.counts(out=np.empty((segment.n_units, segment.n_bins), kind))
-        except CountOverflow:
-            continue
-    return segment.counts(out=np.empty((segment.n_units, segment.n_bins), COUNT_TYPES[-1]))
+class _Made:
+    """A pile on its way: what is made of it in the working folder, and what has gone to its place."""
+
+    def __init__(self, pile: Pile, beside: dict[str, pa.Table], how: Publishing, place: Place, work: Path) -> None:
+        self.pile, self.beside, self.how, self.place, self.work = pile, beside, how, place, work
+        self.out = work / "out"
+
+    def publish(self, sent: frozenset[str], progress: Progress) -> tuple[int, int, int, int, int]:
+        """Everything but what was `sent` before; returns segments, tokens, spikes, bytes and files of the default config."""
+        own = shards.plan(self.pile, self.beside["units"], self.how.layout)
+        extra = shards.plan(self.pile, self.beside["units"], "dense", COMPAT_FOLDER) if self.how.compat else []
+        shutil.rmtree(self.work / "making", ignore_errors=True)
+        facts = dict(zip([s.name for s in own + extra], self._all(own + extra, sent, progress), strict=True))
+        totals = shards.totals_of([facts[s.name]["totals"] for s in own])
+        n = {name: sum(t[name] for t in totals.values()) for name in ("segments", "tokens", "spikes")}
+        splits, compat = _by_split(own), _by_split(extra)
+        small = self._small(own, {"layout": self.how.layout, "splits": splits, "compat": compat}, totals)
+        listed = {name: f["file"] for name, f in facts.items()} | {n: f for n, f in layout.file_facts(self.out).items() if n in small}
+        marker = {
+            "format": published.MARKER_KIND,
+            "version": layout.VERSION,
+            "layout": self.how.layout,
+            "bin_width": self.pile.meta["bin_width"],
+            "splits": splits,
+            **({"compat": compat} if compat else {}),
+            "files": dict(sorted(listed.items())),
+            **{f"n_{name}": n[name] for name in n},
+            "pile_digest": self.pile.digest,
+            "made": self.pile.meta,
+        }
+        layout.write_marker(marker, self.out / published.MARKER)
+        self.place.finish(self.out, [*small, published.MARKER], [*listed, published.MARKER])
+        return n["segments"], n["tokens"], n["spikes"], sum(facts[s.name]["file"]["bytes"] for s in own), len(own)
+
+    def _all(self, todo: Sequence[Shard], sent: frozenset[str], progress: Progress) -> list[dict[str, Any]]:
+        """What is known of each shard, in order, once all are made and sent."""
+        one = partial(_make, work=self.work, place=self.place, sent=sent)
+        if self.how.engine.kind == "serial":  # stops at the first error: a refused token or a full disk would stop all others too
+            return [one(s, track=partial(_track, progress, s)) for s in todo]
+        found = map_combine([_Job(s) for s in todo], partial(_make_job, one), _joined, engine=self.how.engine, progress=progress, label="publishing")
+        return found.whole("publishing")
+
+    def _small(self, own: Sequence[Shard], files: dict[str, Any], totals: dict[str, dict[str, int]]) -> list[str]:
+        """Write the tables and the card; their names."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        names = []
+        for name, table in self.beside.items():
+            names.append(f"{name}.parquet")
+            parquet.write(table, self.out / names[-1])
+        names.append(published.SEGMENTS_FILE)
+        schema = published.ROWS_SCHEMA if self.how.layout == "sparse" else published.SEGMENTS_SCHEMA
+        with parquet.writing(self.out / names[-1], schema, compression="zstd", compression_level=3) as writer:
+            for shard in own:
+                writer.write_table(parquet.read(_kept(self.work, shard, "segments.parquet")))
+        told = tables.contents(self.pile, self.place.title, files, self.beside, totals)
+        (self.out / "README.md").write_text(card.render(told), encoding="utf-8")
+        return [*names, "README.md"]
 
 
-class _Shards:
-    """The files of one split: row groups of the right size, a new file when one is full."""
-
-    def __init__(self, folder: Path, split: str, name: str) -> None:
-        self._folder, self._split, self._layout = folder, split, name
-        self._schema = published.SPARSE_SCHEMA if name == "sparse" else published.DENSE_SCHEMA
-        self._held: list[Row] = []
-        self._paths: list[Path] = []
-        self._writer: pq.ParquetWriter | None = None
-        self._stack = ExitStack()
-
-    def add(self, row: Row) -> None:
-        full = len(self._held) >= published.SPARSE_ROWS_PER_GROUP
-        if self._layout == "dense":
-            full = bool(self._held) and sum(r.n_tokens for r in self._held) + row.n_tokens > published.DENSE_BYTES_PER_GROUP
-        if full:
-            self._flush()
-        self._held.append(row)
-
-    def _flush(self) -> None:
-        if not self._held:
-            return
-        if self._writer is None or self._paths[-1].stat().st_size >= SHARD_BYTES:
-            self._stack.close()
-            self._paths.append(self._folder / f"{self._split}-{len(self._paths):05d}.parquet")
-            self._writer = self._stack.enter_context(self._open(self._paths[-1]))
-        table = published.sparse_table(self._held) if self._layout == "sparse" else published.dense_table(self._held)
-        self._writer.write_table(table, row_group_size=table.num_rows)
-        self._held = []
-
-    def _open(self, path: Path) -> AbstractContextManager[pq.ParquetWriter]:
-        texts = [f.name for f in self._schema if pa.types.is_string(f.type)]
-        texts += [f"{n}.list.element" for n in ("unit_ids", "regions") if n in self._schema.names]
-        # zstd 1: the higher levels make the gap bytes larger, not smaller
-        return parquet.writing(
-            path,
-            self._schema,
-            compression="zstd",
-            compression_level=1 if self._layout == "sparse" else 3,
-            use_dictionary=texts,
-            write_page_index=True,
-        )
-
-    def finish(self) -> list[Path]:
-        """Give the closed files their final names, which say how many there are."""
-        final = [p.with_name(f"{self._split}-{i:05d}-of-{len(self._paths):05d}.parquet") for i, p in enumerate(self._paths)]
-        for old, new in zip(self._paths, final, strict=True):
-            os.rename(old, new)
-        return final
-
-    def __enter__(self) -> _Shards:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        self._stack.close()
+def _by_split(own: Sequence[Shard]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for shard in own:
+        found.setdefault(shard.split, []).append(shard.name)
+    return found
 
 
-def _contents(pile: Pile, title: str, name: str, sessions: pa.Table, units: pa.Table, files: dict[str, list[str]], totals: _Totals) -> card.Contents:
-    datasets, sources = [], []
-    for dataset in sorted(totals.segments):
-        own = sessions.filter(pc.equal(sessions.column("dataset"), dataset))
-        datasets.append(
-            {
-                "dataset": dataset,
-                "species": ", ".join(sorted({s for s in own.column("species").to_pylist() if s})),
-                "sessions": own.num_rows,
-                "subjects": len({s for s in own.column("subject_id").to_pylist() if s}),
-                "units": pc.sum(pc.equal(units.column("dataset"), dataset)).as_py(),
-                "segments": totals.segments[dataset],
-                "spikes": totals.spikes[dataset],
-                "tokens": totals.tokens[dataset],
-            }
-        )
-        for terms in sorted(set(zip(own.column("license").to_pylist(), own.column("citation").to_pylist(), strict=True)), key=str):
-            sources.append({"dataset": dataset, "license": terms[0], "citation": terms[1]})
-    schema = published.SPARSE_SCHEMA if name == "sparse" else published.DENSE_SCHEMA
-    width = f"{float(Fraction(pile.meta['bin_width'])):g}"
-    return card.Contents(title, name, width, schema, pile.summary(), datasets, files, sources, pile.meta)
+def _track(progress: Progress, shard: Shard, segments: Any) -> Iterable[Any]:
+    return progress.track(segments, len(segments), f"publishing {shard.name}")
+
+
+def _kept(work: Path, shard: Shard, name: str) -> Path:
+    """Where something small that is known of a shard is kept."""
+    return work / "known" / f"{shard.name.replace('/', '-')}.{name}"
+
+
+def _make(shard: Shard, work: Path, place: Place, sent: frozenset[str], track: Callable[[Any], Iterable[Any]] = iter) -> dict[str, Any]:
+    """Make a shard and send it, unless that was done before; its file's size and digest, and its totals."""
+    known, path = _kept(work, shard, "json"), work / "out" / shard.name
+    if not known.exists() or not (path.exists() or shard.name in sent):
+        making = work / "making" / shard.name
+        for folder in (making.parent, path.parent, known.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        totals, listed = shards.write(shard, making, track)
+        making.replace(path)
+        with replacing(_kept(work, shard, "segments.parquet")) as temporary:
+            parquet.write(listed, temporary)
+        facts = {"file": parquet.facts(path), "totals": totals}
+        if place.takes:
+            place.send(path, shard.name)
+            path.unlink()
+        with replacing(known) as temporary:
+            temporary.write_text(json.dumps(facts), encoding="utf-8")
+    return json.loads(known.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A shard as an item of a job that may run elsewhere."""
+
+    shard: Shard
+
+    def __str__(self) -> str:
+        return self.shard.name
+
+
+def _make_job(one: Callable[[Shard], dict[str, Any]], job: _Job) -> list[dict[str, Any]]:
+    return [one(job.shard)]
+
+
+def _joined(parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [p for part in parts for p in part]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,10 @@ def write(listed: Listed, path: Any, *, replace: bool = False) -> None:
     rows = [{"selection_id": i, "units": u.tolist(), "order_id": None} for i, u in sorted(listed.selections.items())]
     rows += [{"selection_id": None, "units": u.tolist(), "order_id": i} for i, u in sorted(listed.orders.items())]
     digest = _write_table(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), _beside(path))
-    stores = pa.array([_kept_place(s, path) for s in listed.table.column("store").to_pylist()], pa.string())
     meta = {"format": PILE_KIND, "version": layout.VERSION, **listed.meta, "units_sha256": digest}
     if listed.published:
         meta["published"] = [_kept_place(s, path) for s in listed.published]
-    _write_table(listed.table.set_column(1, "store", stores), path, {"neuropile": json.dumps(meta)})
+    _write_table(_with_stores(listed.table, lambda s: _kept_place(s, path)), path, {"neuropile": json.dumps(meta)})
 
 
 def _write_table(table: pa.Table, path: Any, metadata: Mapping[str, str] = {}) -> str:
@@ -96,6 +95,13 @@ def _write_table(table: pa.Table, path: Any, metadata: Mapping[str, str] = {}) -
         parquet.write(table, temporary, metadata=metadata)
         remote.persist(lambda: path.fs.put_file(str(temporary), path.path), path)
         return sha256_file(temporary)
+
+
+def _with_stores(table: pa.Table, named: Callable[[str], str]) -> pa.Table:
+    """A table whose stores have other names; each is asked for once."""
+    stores = table.column("store").to_pylist()
+    names = {s: named(s) for s in set(stores)}
+    return table.set_column(SEGMENT_SCHEMA.get_field_index("store"), "store", pa.array([names[s] for s in stores], pa.string()))
 
 
 def _beside(path: Any) -> Any:
@@ -132,9 +138,8 @@ def read(path: Any) -> Listed:
         raise
     except (StoreError, TypeError, *parquet.ERRORS) as e:
         raise PileError(f"{path} is not a pile ({e}); make one with: neuropile pile STORE --out NAME.parquet") from None
-    stores = pa.array([_place(s, path) for s in table.column("store").to_pylist()], pa.string())
     published = tuple(_place(str(s), path) for s in meta.pop("published", ()))
-    return Listed(table.set_column(1, "store", stores), selections, orders, meta, published)
+    return Listed(_with_stores(table, lambda s: _place(s, path)), selections, orders, meta, published)
 
 
 def _place(store: str, pile: Any) -> str:

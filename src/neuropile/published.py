@@ -54,8 +54,11 @@ DENSE_SCHEMA = pa.schema(
 )
 #: Columns that are read together: what labels a row's counts.
 _LABELS = ("unit_ids", "regions", "observed", "order")
-#: What a dense folder keeps beside its rows: everything of the sparse rows but the events.
-SEGMENTS_SCHEMA = pa.schema([*FACTS, *_LISTS, pa.field("split", pa.string())])
+_WHERE = [pa.field("split", pa.string()), pa.field("file", pa.string()), pa.field("row_group", pa.int32())]
+#: What every folder keeps beside its rows, so that it opens by two files however many it has: what each row is, and where.
+ROWS_SCHEMA = pa.schema([*FACTS, *_WHERE])
+#: What a dense folder keeps there: everything of the sparse rows but the events.
+SEGMENTS_SCHEMA = pa.schema([*FACTS, *_LISTS, *_WHERE])
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,19 @@ def _dense(row: Row) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array([0, n_units], pa.int32()), inner)
 
 
-def segments_table(rows: Sequence[Row], split: str) -> pa.Table:
-    """What a dense folder keeps of its rows beside the counts."""
-    columns: list[Any] = [pa.array([r.facts[f.name] for r in rows], f.type) for f in FACTS]
-    columns += [pa.array([list(r.unit_ids) for r in rows], pa.list_(pa.string())), pa.array([list(r.regions) for r in rows], pa.list_(pa.string()))]
-    columns += [_observed_column([r.observed for r in rows]), pa.array([split] * len(rows))]
-    return pa.table(columns, schema=SEGMENTS_SCHEMA)
+def segments_table(row: Row, layout: str, where: tuple[str, str, int]) -> pa.Table:
+    """What a folder keeps of a row beside its counts: ROWS_SCHEMA, or SEGMENTS_SCHEMA of the dense layout.
+
+    where : its split, file and row group
+    """
+    columns: dict[str, Any] = {f.name: pa.array([row.facts[f.name]], f.type) for f in FACTS}
+    columns |= {f.name: pa.array([v], f.type) for f, v in zip(_WHERE, where, strict=True)}
+    schema = ROWS_SCHEMA if layout == "sparse" else SEGMENTS_SCHEMA
+    if layout == "dense":
+        columns["unit_ids"] = pa.array([list(row.unit_ids)], pa.list_(pa.string()))
+        columns["regions"] = pa.array([list(row.regions)], pa.list_(pa.string()))
+        columns["observed"] = _observed_column([row.observed])
+    return pa.table([columns[f.name] for f in schema], schema=schema)
 
 
 def _checked_splits(root: Path, marker: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -183,11 +193,6 @@ class PublishedRows:
         self._files = [(split, root / name) for split, names in _checked_splits(root, marker).items() for name in names]
         self._names = {str(root / name): name for name in (*self.listed, "units.parquet", "sessions.parquet", SEGMENTS_FILE)}
         self._opened: dict[int, LocalGroups | RemoteGroups] = {}
-        #: Of each row: its file, its row group there and its place in the group.
-        self._places: list[tuple[int, int, int]] = []
-        for i in range(len(self._files)):
-            meta = self._open(i).metadata
-            self._places += [(i, g, r) for g in range(meta.num_row_groups) for r in range(meta.row_group(g).num_rows)]
         self._group = lru_cache(maxsize=4)(self._read_group)
 
     def __reduce__(self) -> Any:
@@ -202,6 +207,41 @@ class PublishedRows:
                 raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
         return self._opened[file]
 
+    @cached_property
+    def _places(self) -> list[tuple[int, int, int]]:
+        """Of each row: its file, its row group there and its place in the group."""
+        if self._listing is None:
+            groups = [
+                (i, g, self._open(i).metadata.row_group(g).num_rows) for i in range(len(self._files)) for g in range(self._open(i).metadata.num_row_groups)
+            ]
+            return [(i, g, place) for i, g, n in groups for place in range(n)]
+        number = {self._names[str(path)]: i for i, (_, path) in enumerate(self._files)}
+        places, last, place = [], None, 0
+        for name, group in zip(self._listing.column("file").to_pylist(), self._listing.column("row_group").to_pylist(), strict=True):
+            place = place + 1 if (name, group) == last else 0
+            last = (name, group)
+            if name not in number:
+                raise PileError(f"{self.root / SEGMENTS_FILE} lists rows of {name}, which is no file of the pile; publish the pile again or fetch the files")
+            places.append((number[name], group, place))
+        return places
+
+    @cached_property
+    def _listing(self) -> pa.Table | None:
+        """What is kept beside the rows of where each is; None in a folder of before that was kept."""
+        if SEGMENTS_FILE not in self.listed:
+            return None
+        table = self._read_segments()
+        return table if "file" in table.column_names else None
+
+    def _read_segments(self) -> pa.Table:
+        schema = ROWS_SCHEMA if self.layout == "sparse" else SEGMENTS_SCHEMA
+        try:
+            table = parquet.read(self.root / SEGMENTS_FILE, digest=self._digest(self.root / SEGMENTS_FILE))
+            kept = pa.schema([f for f in schema if f.name in table.column_names or f.name not in ("file", "row_group")])
+            return table.select(kept.names).cast(kept)
+        except (StoreError, *parquet.ERRORS) as e:
+            raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
+
     def _all_groups(self, file: int, columns: Sequence[str]) -> pa.Table:
         opened = self._open(file)
         return opened.read(list(range(opened.metadata.num_row_groups)), columns)
@@ -209,6 +249,8 @@ class PublishedRows:
     @cached_property
     def facts(self) -> pa.Table:
         """The scalar columns and the split of every row."""
+        if self._listing is not None:
+            return self._listing.select([*FACTS.names, "split"])
         if self.layout == "dense":
             return self._segments.select([*FACTS.names, "split"])
         try:
@@ -221,15 +263,20 @@ class PublishedRows:
     @cached_property
     def _segments(self) -> pa.Table:
         """What is kept beside dense rows, one row each, in their order."""
+        table = self._listing if self._listing is not None else self._read_segments()
+        if self._listing is None:
+            self._check_names(table)
+        return table
+
+    def _check_names(self, table: pa.Table) -> None:
+        """Raise PileError unless a table lists the rows in their order."""
         names = ["session_id", "segment_id"]
         try:
-            table = parquet.read(self.root / SEGMENTS_FILE, digest=self._digest(self.root / SEGMENTS_FILE)).select(SEGMENTS_SCHEMA.names).cast(SEGMENTS_SCHEMA)
             rows = pa.concat_tables([self._all_groups(i, names).select(names) for i in range(len(self._files))])
         except (StoreError, *parquet.ERRORS) as e:
-            raise PileError(f"{self.root / SEGMENTS_FILE} cannot be read ({e}); publish the pile again or fetch the file") from None
+            raise PileError(f"the rows of {self.root} cannot be read ({e}); publish the pile again or fetch the files") from None
         if rows.to_pylist() != table.select(names).to_pylist():
             raise PileError(f"{self.root / SEGMENTS_FILE} does not list the rows in their order; publish the pile again or fetch the files")
-        return table
 
     def table(self, name: str) -> pa.Table:
         """The table of `units` or `sessions` that was published beside the rows."""
@@ -251,6 +298,11 @@ class PublishedRows:
                     file.read([group])
                 except parquet.ERRORS as e:
                     found.append(f"{path} is damaged ({e}); publish the pile again or fetch the file")
+        if not found and self._listing is not None:
+            try:
+                self._check_names(self._listing)
+            except PileError as e:
+                found.append(str(e))
         return found
 
     def _read_group(self, file: int, group: int, columns: tuple[str, ...]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Commands on piles: pile, publish, plot."""
+"""Commands on piles: pile, plot."""
 
 from __future__ import annotations
 
@@ -57,28 +57,6 @@ def pile(
                 print(f"left out because {why}: {', '.join(left[name])}")
         say(f"next: neuropile publish {out} --to published")
     emit({"pile": str(out), "segments": len(made), "tokens": made.n_tokens, "splits": made.summary(), **made.meta}, as_json)
-
-
-def publish(
-    pile: PilePath,
-    to: Annotated[Path, typer.Option(parser=here, help="A new folder.")],
-    layout: Annotated[str, typer.Option(help="sparse (small, exact) or dense (nested lists of uint8, for existing code).")] = "sparse",
-    replace: Annotated[bool, typer.Option(help="Write a published folder anew.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Write a pile as a dataset with its data card, for `datasets`, DuckDB, pandas, Polars and any Parquet reader.
-
-    Example: neuropile publish pile.parquet --to published
-    """
-    from neuropile import hub
-    from neuropile.pile import open_pile
-
-    done = hub.publish(open_pile(pile), to, layout=layout, replace=replace, progress=progress())
-    result = {**vars(done), "path": str(done.path), "bits_per_token": done.bits_per_token}
-    if not as_json:
-        print(f"{done.n_segments:,} segments, {done.n_tokens:,} tokens, {done.n_spikes:,} spikes: {done.bytes:,} bytes, {done.bits_per_token:.3f} bits a token")
-        say(f"read it with: datasets.load_dataset({str(to)!r}), or neuropile.open_pile({str(to)!r})")
-    emit(result, as_json)
 
 
 def plot(
