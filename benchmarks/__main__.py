@@ -1,4 +1,4 @@
-"""Run benchmarks and print their tables: `python -m benchmarks [speed] [format] [remote] [--json]`, all of them by default."""
+"""Run benchmarks and print their tables: `python -m benchmarks [speed] [format] ... [--json]`; by default all but the slow ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import format, remote, speed
+from benchmarks import format, loader, long, motifs, order, publishing, remote, speed
 from neuropile.cli.output import table
 
-SUITES = {"speed": speed.tables, "format": format.tables, "remote": remote.tables}
+SUITES = {m.__name__.rpartition(".")[2]: m.tables for m in (speed, format, remote, publishing, motifs, order, loader)}
+#: Takes many minutes, and is run only where it is named.
+SLOW_SUITES = {"long": long.tables}
 
 
 def main() -> None:
@@ -19,7 +21,7 @@ def main() -> None:
     found = {}
     for name in asked:
         with tempfile.TemporaryDirectory() as folder:
-            for title, rows in SUITES[name](Path(folder)).items():
+            for title, rows in (SUITES | SLOW_SUITES)[name](Path(folder)).items():
                 found[title] = rows
                 if "--json" not in sys.argv:
                     table(rows, list(rows[0]), title=title)

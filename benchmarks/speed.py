@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks.common import median_s, stores
-from neuropile import Store, make_pile, open_pile
+from neuropile import Pile, Store, corpus, make_pile, open_pile
 from neuropile.binning import bin_ticks
 from neuropile.pilefile import SEGMENT_SCHEMA
+from neuropile.sources import StoreSource
 
 Row = dict[str, object]
 
@@ -100,23 +102,31 @@ def unit_entropy_bits(counts: np.ndarray) -> float:
     return total
 
 
-def listing() -> Row:
-    """Splitting, selecting and shuffling a list of 50 000 segments, seconds."""
-    import pyarrow as pa
+def made_up_pile(n: int, dataset: str, seed: int = 0) -> Pile:
+    """A pile of `n` segments over 700 sessions that are nowhere."""
+    rng = np.random.default_rng(seed)
+    session = np.arange(n) % 700
+    texts = {f.name: [f"{dataset}_{f.name}_{i}" for i in session.tolist()] for f in SEGMENT_SCHEMA if pa.types.is_string(f.type)}
+    same = {"dataset": dataset, "store": f"stores/{dataset}", "split": "train"}
+    texts |= {"segment_id": [f"segment_{i // 700}" for i in range(n)], **{c: [v] * n for c, v in same.items()}}
+    numbers = {"selection_id": np.full(n, -1), "order_id": np.full(n, -1)}
+    columns = [pa.array(texts[f.name]) if f.name in texts else pa.array(numbers.get(f.name, rng.integers(1, 1000, n))).cast(f.type) for f in SEGMENT_SCHEMA]
+    meta = {"bin_width": "1/50", "split_by": "recording", "max_tokens": 10**7, "seed": 0, "quality": "all", "where": None, "left_out": {}, "warnings": []}
+    return Pile(pa.table(columns, schema=SEGMENT_SCHEMA), StoreSource({}), meta)
 
-    from neuropile.pile import Pile
-    from neuropile.sources import StoreSource
 
-    n = 50_000
-    rng = np.random.default_rng(0)
-    columns = {
-        f.name: pa.array([f"{f.name}_{i % 700}" for i in range(n)]) if pa.types.is_string(f.type) else pa.array(rng.integers(1, 1000, n)).cast(f.type)
-        for f in SEGMENT_SCHEMA
-    }
-    columns["split"] = pa.array(rng.choice(["train", "val", "test"], n))
-    pile = Pile(pa.table(columns), StoreSource({}), {})
-    seconds = median_s(lambda: [pile.train, pile.test, pile.take(rng.permutation(n)), pile.summary()])
-    return row("split, shuffle and sum up 50 000 segments, s", "made up", "", None, seconds, "< 3 s")
+def listing(folder: Path) -> Row:
+    """Ten piles of 5000 segments merged, shuffled, split anew, weighted, saved and opened again, seconds."""
+    piles = [made_up_pile(5_000, f"dataset_{i}", i) for i in range(10)]
+
+    def everything() -> None:
+        whole = corpus.split(corpus.shuffle(corpus.merge(piles), 1), test=0.01)
+        corpus.weigh(whole, {"dataset_3": 2.0}).save(folder / "all.parquet", replace=True)
+        opened = open_pile(folder / "all.parquet")
+        assert len(opened) == 50_000
+        assert opened.train.n_tokens + opened.test.n_tokens == opened.n_tokens
+
+    return row("merge, shuffle, split, save, open 50 000 segments, s", "made up", "", None, median_s(everything), "< 3 s")
 
 
 def help_time() -> Row:
@@ -130,4 +140,4 @@ def tables(folder: Path) -> dict[str, list[Row]]:
     rows: list[Row] = []
     for data, store in stores(folder).items():
         rows += [*binning(data, store), session_counts(data, store), random_segments(data, store), *published(data, store, folder)]
-    return {"speed and size": [*rows, listing(), help_time()]}
+    return {"speed and size": [*rows, listing(folder), help_time()]}

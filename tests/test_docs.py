@@ -58,7 +58,7 @@ def run_page(text: str, folder: Path) -> int:
     return len(blocks)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/explain/format.md", "docs/explain/corpus.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/explain/format.md", "docs/explain/corpus.md", "docs/explain/motifs.md", "docs/explain/order.md", "docs/explain/publishing.md", "docs/explain/training.md"])
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copytree(demo[0] / "demo", tmp_path / "demo")
     assert run_page((ROOT / page).read_text(), tmp_path) >= 1

@@ -11,8 +11,11 @@ import typer
 
 from neuropile.cli.corpus import merge, shuffle, split, subset
 from neuropile.cli.demo import demo
+from neuropile.cli.motifs import motifs
+from neuropile.cli.order import order
 from neuropile.cli.output import say
-from neuropile.cli.piles import pile, plot, publish
+from neuropile.cli.piles import pile, plot
+from neuropile.cli.publish import publish
 from neuropile.cli.stats import stats
 from neuropile.cli.stores import index, info, ingest, units, verify
 from neuropile.errors import NeuropileError
@@ -39,7 +42,7 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, plot, verify):
+for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, motifs, order, plot, verify):
     app.command(no_args_is_help=command is not demo)(command)
 
 
