@@ -7,6 +7,9 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip --disable-pip-version-check install -q -c requirements.lock
 OUT ?= demo
+# What trains needs PyTorch. On 3.11 pip finds a CPU build; elsewhere its default is a CUDA build of gigabytes, so there
+# say which: make test TORCH=torch. Without it the tests that train are skipped, and say so.
+TORCH ?= $(shell $(PYTHON) -c 'import sys; print("torch==2.13.0" if sys.version_info[:2] == (3, 11) else "")')
 
 .PHONY: demo test lint bench soak docs lock clean
 demo: .venv/core
@@ -41,7 +44,7 @@ lock:
 	@touch $@
 
 .venv/dev: .venv/core
-	$(PIP) -e '.[dev]'
+	$(PIP) $(TORCH) -e '.[dev]'
 	@touch $@
 
 clean:
