@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.common import median_s, stores
 from neuropile import Pile, make_pile, motifs, open_pile
-from neuropile.motif_counting import Counter, Tiling
+from neuropile.motifs.counting import Counter, Tiling
 from neuropile.segment import Segment
 
 Row = dict[str, object]

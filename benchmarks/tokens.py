@@ -15,8 +15,8 @@ from benchmarks.common import median_s, stores
 from benchmarks.speed import Row, row
 from neuropile import make_pile, open_pile
 from neuropile.pile import Pile
-from neuropile.token_encoder import SILENT, Encoder
-from neuropile.token_nearest import Nearest, features_of
+from neuropile.tokens.encoder import SILENT, Encoder
+from neuropile.tokens.nearest import Nearest, features_of
 
 SHAPES = ((1, 10), (1, 15), (5, 5))
 KEPT = 32_000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer.core
 from typer.main import get_command
@@ -10,11 +12,20 @@ from typer.main import get_command
 from neuropile.cli import app
 
 
+def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its full name, those of groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def render() -> str:
     """The reference of every command, as Markdown."""
     group = get_command(app)
     lines = ["# Commands", "", "Generated from `neuropile COMMAND --help` by `make docs`.", ""]
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in commands(group):
         lines += [f"## neuropile {name}", "", (command.help or "").strip(), "", "| option | meaning | default |", "|---|---|---|"]
         for p in command.params:
             if p.name == "help":

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile import Pile
-from neuropile.motif_counting import Counter as Ours
-from neuropile.motif_counting import Tiling
+from neuropile.motifs.counting import Counter as Ours
+from neuropile.motifs.counting import Tiling
 from neuropile.parquet import read
 from neuropile.pilefile import SEGMENT_SCHEMA
 

@@ -4,35 +4,119 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote
 
 import s3fs
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from upath import UPath
+from werkzeug.serving import make_server
 
 from benchmarks.serving import Served, serving
 
-__all__ = ["Served", "hub_serving", "s3_serving", "serving"]
+__all__ = ["Served", "hub_serving", "s3_serving", "s3_watched", "serving"]
+
+
+@dataclass
+class S3Served:
+    """An S3 server on loopback with one bucket, and what was asked of it.
+
+    options : what s3fs needs to reach it
+    requests : (method, path, query) of each request
+    failing : called with each request's method and path; a failure (see `FAILURES`) is what it gets instead of an answer
+    """
+
+    bucket: str
+    options: dict[str, Any] = field(default_factory=dict)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    failing: Callable[[str, str], str | None] = lambda method, path: None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which s3fs reaches it from another process."""
+        return {"FSSPEC_S3_KEY": "k", "FSSPEC_S3_SECRET": "s", "FSSPEC_S3_ENDPOINT_URL": self.options["endpoint_url"]}
+
+    def path(self, name: str) -> UPath:
+        """A place in the bucket."""
+        return UPath(f"s3://{self.bucket}/{name}", **self.options)
+
+
+FAILURES = {
+    "500": ("500 Internal Server Error", "InternalError"),
+    "503": ("503 Slow Down", "SlowDown"),
+    "429": ("429 Too Many Requests", "TooManyRequests"),
+    "403": ("403 Forbidden", "AccessDenied"),
+    "cut": ("", ""),  # the connection ends before the answer
+    "late": ("", ""),  # the same, after the request was carried out
+}
+
+
+class _Watched:
+    """Moto's application with a log and failures in front of it."""
+
+    def __init__(self, served: S3Served) -> None:
+        self.served = served
+        self.app = DomainDispatcherApplication(create_backend_app)
+        self.lock, self.writing = threading.Lock(), threading.Lock()
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        with self.lock:
+            self.served.requests.append((method, path, environ.get("QUERY_STRING", "")))
+            failure = self.served.failing(method, path)
+        if failure is None:
+            return self._answer(environ, start_response)
+        if failure != "late":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if failure == "late":
+            self._answer(environ, lambda *_: None)
+        if failure in ("late", "cut"):
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return []
+        status, code = FAILURES[failure]
+        start_response(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()] if method != "HEAD" else []
+
+    def _answer(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "GET":
+            return cast("Iterable[bytes]", self.app(environ, start_response))
+        with self.writing:  # as S3 and unlike moto, a condition and the write that hangs on it are one
+            return cast("Iterable[bytes]", self.app(environ, start_response))
+
+
+@contextmanager
+def s3_watched(bucket: str, tries: int | None = None) -> Iterator[S3Served]:
+    """An S3 server on loopback that tells what it was asked, and fails when it is told to.
+
+    tries : how often botocore itself tries each request, by default some times with seconds between
+    """
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    served = S3Served(bucket)
+    server = make_server("127.0.0.1", 0, _Watched(served), threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    served.options = {"key": "k", "secret": "s", "endpoint_url": f"http://127.0.0.1:{server.server_port}"}
+    if tries is not None:
+        served.options["config_kwargs"] = {"retries": {"mode": "standard", "total_max_attempts": tries}}
+    try:
+        s3fs.S3FileSystem(**served.options).makedirs(bucket, exist_ok=True)  # servers of one process share their buckets
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
 def s3_serving(bucket: str) -> Iterator[dict[str, Any]]:
     """An S3 server with one bucket: the options s3fs needs to reach it."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-    try:
-        s3fs.S3FileSystem(**options).mkdir(bucket)
-        yield options
-    finally:
-        server.stop()
+    with s3_watched(bucket) as served:
+        yield served.options
 
 
 class _Hub(BaseHTTPRequestHandler):

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+#: Pages of docs/explain that hold code.
+RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -58,7 +60,19 @@ def run_page(text: str, folder: Path) -> int:
     return len(blocks)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/explain/format.md", "docs/explain/corpus.md", "docs/explain/motifs.md", "docs/explain/order.md", "docs/explain/publishing.md", "docs/explain/training.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/tour.md",
+        "docs/explain/format.md",
+        "docs/explain/corpus.md",
+        "docs/explain/motifs.md",
+        "docs/explain/order.md",
+        "docs/explain/publishing.md",
+        "docs/explain/training.md",
+    ],
+)
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copytree(demo[0] / "demo", tmp_path / "demo")
     assert run_page((ROOT / page).read_text(), tmp_path) >= 1

@@ -118,7 +118,7 @@ def test_ten_seconds_of_all_units_take_the_footer_and_one_block(served, monkeypa
 
 
 def test_what_was_fetched_is_let_go_when_it_grows_too_large(served, store, monkeypatch):
-    monkeypatch.setattr("neuropile.events.KEPT_BYTES", 20_000)
+    monkeypatch.setattr("neuropile.groups.KEPT_BYTES", 20_000)
     ses = Session(f"{served.url}/{KEY}")
     for start in (0, 400, 800, 0):
         np.testing.assert_array_equal(ses.spikes(start=start, stop=start + 50).times, store[KEY].spikes(start=start, stop=start + 50).times)

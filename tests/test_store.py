@@ -81,9 +81,16 @@ def test_a_damaged_marker_is_one_clear_error(tmp_path, text):
         open_store(tmp_path)
 
 
-def test_a_url_is_not_written_to_for_now():
-    with pytest.raises(StoreError, match=r"^s3://b/s: this version writes stores to local folders only$"):
-        create_store("s3://b/s")
+def test_listing_many_sessions_asks_the_table_once(tmp_path):
+    store = create_store(tmp_path)
+    names = [f"s{i}" for i in range(500)]
+    store.add(pa.concat_tables(map(row_of, names)), pa.concat_tables(unit_rows(name, "u") for name in names))
+    markers = [{"dataset": "d", "session_id": name} for name in names]
+    assert all(map(store.lists, markers))
+    assert not any(store.lists({**m, "n_units": 3}) for m in markers)
+    assert not store.lists({"dataset": "d", "session_id": "s500"})
+    assert store.index.row_of is store.index.row_of
+    assert list(store) == sorted(f"d/{n}" for n in names)
 
 
 def test_a_place_that_cannot_be_written_says_so(tmp_path):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuropile import layout, remote
-from neuropile.errors import NeuropileError, SessionExists, StoreError, UnreadableFile
-from neuropile.paths import remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
+from neuropile import layout, object_files, object_locks, remote
+from neuropile.errors import NeuropileError, NotThere, SessionExists, StoreError, UnreadableFile
+from neuropile.paths import own_folder, remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
 from neuropile.progress import QUIET, Progress
 from neuropile.readers import find
 from neuropile.types import Asset, Reader, Recording
@@ -70,7 +70,7 @@ def ingest(
     """
     _check_dataset(dataset)
     files = [remote.as_path(p) for p in paths]
-    remove_abandoned(store.root / _SCRATCH)
+    remove_abandoned(_scratch(store))
     done: dict[str, Path] = {}
     outcomes = []
     for path in progress.track(files, len(files), "ingesting"):
@@ -92,14 +92,21 @@ def add_recording(store: Store, recording: Recording, provenance: Provenance, *,
     if safe_name(recording.session_id) != recording.session_id:
         raise StoreError(f"session name {recording.session_id!r} is not safe for a folder; try {safe_name(recording.session_id)!r}")
     final = store.root / provenance.dataset / recording.session_id
-    with scratch_folder(store.root / _SCRATCH) as folder:
+    with scratch_folder(_scratch(store)) as folder:
         built = folder / "session"
         built.mkdir()
         write_session(recording, built, provenance)
+        if remote.is_remote(final):
+            return _upload_into_place(built, final, store, replace)
         _move_into_place(built, final, folder / "old", replace)
     marker = layout.read_session_marker(final)  # another builder's, if it was faster
     store.add(*index_rows(marker, final))
     return marker
+
+
+def _scratch(store: Store) -> Path:
+    """Where sessions are written first: on the store's disk, or, for one far away, among this machine's temporary files."""
+    return own_folder() / "building" if remote.is_remote(store.root) else store.root / _SCRATCH
 
 
 def _check_dataset(dataset: str) -> None:
@@ -136,6 +143,9 @@ def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader]
 
 def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
     """The files of a source with their digests: one for a file, one a file for a folder whose reader names them, else one for all."""
+    own = reader.assets(path)
+    if own is not None:
+        return tuple(own)
     if remote.is_remote(path):
         return (_remote_asset(path),)
     if path.is_file():
@@ -171,8 +181,8 @@ def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: b
     assets = _assets(path, reader)
     provenance = Provenance(dataset, assets, repr(reader), terms.license, terms.citation)
     final = store.root / dataset / session_id
-    if (final / layout.SESSION_FILE).is_file() and not replace:
-        marker = layout.read_session_marker(final)
+    marker = None if replace else _finished(final)
+    if marker is not None:
         if marker["sources"] != [vars(a) for a in assets] or marker["reader"] != repr(reader):
             raise SessionExists(
                 f"{path}: session {key} is stored already from other bytes or by another reader; --replace builds it again, --dataset keeps both"
@@ -187,6 +197,14 @@ def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: b
     return Outcome(path, key, "stored", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
 
 
+def _finished(final: Any) -> dict[str, Any] | None:
+    """The marker of the session that stands there, None where none is finished."""
+    try:
+        return layout.read_session_marker(final)
+    except NotThere:
+        return None
+
+
 def _move_into_place(built: Path, final: Path, old: Path, replace: bool) -> None:
     """Move a finished session to where it belongs; what stands there goes to `old` if it is to be replaced or unfinished."""
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +216,49 @@ def _move_into_place(built: Path, final: Path, old: Path, replace: bool) -> None
     except OSError as e:
         if not (final / layout.SESSION_FILE).is_file():
             raise StoreError(f"{final} cannot be written ({e.strerror})") from None
-        stands = layout.read_session_marker(final)
-        mine = layout.read_session_marker(built)
-        if stands["content_digest"] != mine["content_digest"]:
-            raise SessionExists(f"session {final.parent.name}/{final.name} is stored already with other content; --replace builds it again") from None
+        _check_same(layout.read_session_marker(final), built, final)
+
+
+def _check_same(stands: dict[str, Any], built: Path, final: Any) -> None:
+    if stands["content_digest"] != layout.read_session_marker(built)["content_digest"]:
+        raise SessionExists(f"session {final.parent.name}/{final.name} is stored already with other content; --replace builds it again") from None
+
+
+def _upload_into_place(built: Path, final: Any, store: Store, replace: bool) -> dict[str, Any]:
+    """Put a finished session where it belongs on an object store and into the index; returns the marker of what stands there then.
+
+    An object store moves no folders: who uploads a session holds its lock, or the files of two could be mixed, and their
+    rows of the index come in another order than they did.
+    """
+    lock = store.index.folder / "locks" / final.parent.name / f"{final.name}.lock"
+    with object_locks.held(lock, f"storing session {final.parent.name}/{final.name}") as held:
+        stands = None if replace else _finished(final)
+        if stands is not None:
+            _check_same(stands, built, final)
+            store.add(*index_rows(stands, final))
+            return stands
+        _upload(built, final, held.check)
+        marker = layout.read_session_marker(built)
+        store.add(*index_rows(marker, built))
+        return marker
+
+
+def _upload(built: Path, final: Any, check: Callable[[], None]) -> None:
+    """The files of a session, its marker last; what is unfinished there or to be replaced goes first, its marker before the rest.
+
+    check : raises where this process no longer holds the session's lock
+    """
+    marker = layout.SESSION_FILE
+    left = object_files.files_below(final)
+    new = [p.relative_to(built).as_posix() for p in sorted(built.rglob("*")) if p.is_file() and p.name != marker]
+    object_files.remove([final / marker] if marker in left else [])
+    object_files.remove(final / name for name in left if name not in (marker, *new))
+
+    def put(name: str) -> None:
+        check()
+        object_files.put(built / name, final / name)
+
+    list(remote.together(put, new))
+    check()
+    if not object_files.create(final / marker, (built / marker).read_bytes()):
+        raise StoreError(f"{final}: another process finished this session meanwhile; run again")

@@ -5,6 +5,7 @@ Zarr itself takes a missing file for one full of zeros, and plain web servers li
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,20 +24,27 @@ from neuropile.errors import NeuropileError, StoreError
 class Listed(WrapperStore[Store]):
     """A store to read from.
 
-    files : every file below its root, with the SHA-256 of those that are read whole
+    files : every file below its root, with its size and the SHA-256 of those that are read whole
+    far : its root where that is remote: files of known size are then read as all others of ours are, and tried again
     """
 
-    def __init__(self, store: Store, files: Mapping[str, Mapping[str, Any]] = {}) -> None:
+    def __init__(self, store: Store, files: Mapping[str, Mapping[str, Any]] = {}, far: Any = None) -> None:
         super().__init__(store)
-        self._files = files
+        self._files, self._far = files, far
 
     def _with_store(self, store: Store) -> Listed:
-        return Listed(store, self._files)
+        return Listed(store, self._files, self._far)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """The bytes of a file, or None where there never was one; OSError where there was, and where it has changed."""
-        found = await super().get(key, prototype, byte_range)
         known = self._files.get(key)
+        if self._far is not None and known is not None and "bytes" in known:
+            try:
+                found = prototype.buffer.from_bytes(await asyncio.to_thread(self._fetch, key, byte_range, known["bytes"]))
+            except FileNotFoundError:
+                found = None
+        else:
+            found = await super().get(key, prototype, byte_range)
         if found is None and known is not None:
             raise OSError(f"{key} is missing")
         digest = (known or {}).get("sha256")
@@ -45,6 +53,13 @@ class Listed(WrapperStore[Store]):
         if found is not None and known is not None and "bytes" in known and len(found) != _length(byte_range, known["bytes"]):
             raise OSError(f"{key} does not have its {known['bytes']} bytes")  # Zarr takes an empty file for one full of zeros too
         return found
+
+    def _fetch(self, key: str, byte_range: ByteRequest | None, n_bytes: int) -> bytes:
+        if byte_range is None:
+            return remote.read_bytes(self._far / key)
+        length = _length(byte_range, n_bytes)
+        start = n_bytes - length if isinstance(byte_range, SuffixByteRequest) else getattr(byte_range, "start", getattr(byte_range, "offset", 0))
+        return remote.read_ranges(self._far / key, [(start, start + length)])[0]
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names directly below a prefix."""
@@ -66,7 +81,7 @@ def opened(path: Any, files: Mapping[str, Mapping[str, Any]]) -> Listed:
     """The store at a local or remote path."""
     if not remote.is_remote(path):
         return Listed(LocalStore(path, read_only=True), files)
-    return Listed(FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=True), files)
+    return Listed(FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=True), files, path)
 
 
 @contextmanager

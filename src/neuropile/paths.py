@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,6 +81,20 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         os.close(lock)
         with suppress(OSError):  # not empty: another builder is at work there
             parent.rmdir()
+
+
+def own_folder() -> Path:
+    """This user's folder among the machine's temporary files: what goes elsewhere is made here first.
+
+    Raises
+    ------
+    PermissionError : someone else has a folder of that name there
+    """
+    folder = Path(tempfile.gettempdir()) / f"neuropile-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to someone else; set TMPDIR to a folder of your own")
+    return folder
 
 
 def remove_abandoned(parent: Path) -> None:

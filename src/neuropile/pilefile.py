@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, markers, parquet, remote, splits
+from neuropile import layout, markers, object_files, parquet, remote, splits
 from neuropile.errors import PileError, StoreError
-from neuropile.paths import replacing, sha256_file
+from neuropile.paths import sha256_file
 
 PILE_KIND = "neuropile pile"
 SEGMENT_SCHEMA = pa.schema(
@@ -86,14 +85,8 @@ def write(listed: Listed, path: Any, *, replace: bool = False) -> None:
 
 def _write_table(table: pa.Table, path: Any, metadata: Mapping[str, str] = {}) -> str:
     """Write a table whole or not at all, here or far away; the SHA-256 of its bytes."""
-    if not remote.is_remote(path):
-        with replacing(path) as temporary:
-            parquet.write(table, temporary, metadata=metadata)
-            return sha256_file(temporary)
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / path.name
+    with object_files.writing(path) as temporary:
         parquet.write(table, temporary, metadata=metadata)
-        remote.persist(lambda: path.fs.put_file(str(temporary), path.path), path)
         return sha256_file(temporary)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -17,11 +19,21 @@ MAX_PART = 20 << 20
 #: How often one request is tried, and the first of the pauses between, which double.
 TRIES = 6
 PAUSE_S = 0.1
+#: The libraries below try again too, some for ten seconds: after so long, and three tries of ours, it is enough.
+PATIENCE_S = 20.0
+#: So many requests are under way at a time where a job is many of them.
+AT_ONCE = 8
 #: What no repetition mends.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+_FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError, ValueError, ImportError)
 #: The same, of libraries that are not imported for their names alone.
-_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "InvalidURL", "InvalidUrlClientError", "RepositoryNotFoundError", "GatedRepoError")
+_FINAL_NAMES = (
+    *("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound"),
+    *("InvalidURL", "InvalidUrlClientError", "RepositoryNotFoundError", "GatedRepoError"),
+)
+#: The same, as s3fs tells what S3 answered: a bad request, one that is not allowed or not known there, a bucket that lies elsewhere.
+_FINAL_NUMBERS = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG)
 _T = TypeVar("_T")
+_I = TypeVar("_I")
 
 
 def as_path(place: Any) -> Any:
@@ -48,6 +60,11 @@ def is_remote(path: Any) -> bool:
     return not isinstance(path, Path)
 
 
+def is_s3(path: Any) -> bool:
+    """Whether a place is S3 by its protocol, whoever serves it: s3fs knows more than other file systems."""
+    return is_remote(path) and path.protocol in ("s3", "s3a")
+
+
 def can_list(path: Any) -> bool:
     """Whether a folder's files can be listed; plain web servers cannot be asked."""
     return isinstance(path, Path) or path.protocol not in ("http", "https")
@@ -58,8 +75,10 @@ def persist(job: Callable[[], _T], what: object) -> _T:
 
     Raises
     ------
+    FileExistsError : the job was to write a new file, or to change one that is as it was, and it is not so
     OSError : what no repetition mends, as it came; or the last failure, in words
     """
+    began = time.monotonic()
     for attempt in range(TRIES):
         try:
             return job()
@@ -67,12 +86,28 @@ def persist(job: Callable[[], _T], what: object) -> _T:
             raise
         except Exception as e:  # each file system raises its own kinds
             status = getattr(e, "status", None)
-            if status in (401, 403):
-                raise PermissionError(f"{public(what)}: the server refuses access (HTTP {status}); give credentials, or ask for access") from None
-            if attempt == TRIES - 1 or type(e).__name__ in _FINAL_NAMES or status in (400, 405, 410):
+            if isinstance(e, PermissionError) or status in (401, 403):
+                said = f"HTTP {status}" if status else e
+                raise PermissionError(f"{public(what)}: the server refuses access ({said}); give credentials, or ask for access") from None
+            if _code(e) in ("PreconditionFailed", "412"):
+                raise FileExistsError(f"{public(what)} is there already, or was changed just now") from None
+            enough = attempt == TRIES - 1 or (attempt > 1 and time.monotonic() - began > PATIENCE_S)
+            if enough or type(e).__name__ in _FINAL_NAMES or status in (400, 405, 410) or getattr(e, "errno", None) in _FINAL_NUMBERS:
                 raise OSError(f"{public(what)}: attempt {attempt + 1} failed with {type(e).__name__}: {e}") from e
             time.sleep(PAUSE_S * 2**attempt)
     raise AssertionError
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 calls an error that s3fs has made an OSError of."""
+    answer = getattr(error.__cause__, "response", None)
+    return answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+
+
+def together(job: Callable[[_I], _T], items: Iterable[_I]) -> Iterator[_T]:
+    """The results of a job of the network for each item, in order, some of them done at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(job, items)
 
 
 def exists(path: Any) -> bool:
@@ -88,7 +123,10 @@ def exists(path: Any) -> bool:
 
 def read_bytes(path: Any) -> bytes:
     """A whole file, in one request; FileNotFoundError where there is none."""
-    return path.read_bytes() if isinstance(path, Path) else persist(lambda: path.fs.cat_file(path.path), path)
+    if isinstance(path, Path):
+        return path.read_bytes()
+    alone = {"max_concurrency": 1} if is_s3(path) else {}  # or s3fs asks for the size first
+    return persist(lambda: path.fs.cat_file(path.path, **alone), path)
 
 
 def read_ranges(path: Any, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

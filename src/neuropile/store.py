@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, parquet, remote
+from neuropile import layout, object_files, parquet, remote
 from neuropile.errors import NotThere, StoreError
 from neuropile.index import Index
-from neuropile.paths import locked, replacing
+from neuropile.paths import replacing
 from neuropile.progress import QUIET, Progress
 from neuropile.session import Session
 from neuropile.writing import index_rows
@@ -24,6 +25,7 @@ from neuropile.writing import index_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+_MARKER = {"format": layout.FORMAT, "version": layout.VERSION}
 #: What a unit's canonical `quality` must be, as SQL.
 QUALITY_RULES = {"all": "true", "not-noise": "quality is distinct from 'noise'", "good": "quality = 'good'"}
 
@@ -36,41 +38,66 @@ def open_store(path: str | Path | Any) -> Store:
     StoreError : there is no store at `path`, or a newer neuropile wrote it
     """
     root = remote.as_path(path)
-    if not remote.is_remote(root) and not root.is_dir():
+    if remote.is_remote(root):
+        root.fs.invalidate_cache()  # what fsspec listed before may have changed since
+    elif not root.is_dir():
         raise StoreError(f"{path}: no such folder; make a store with: neuropile ingest FILES --store {path}")
     try:
         layout.read_marker(root / layout.STORE_FILE, layout.FORMAT, sealed=False)
     except FileNotFoundError:
-        raise StoreError(f"{path} is not a neuropile store (no {layout.STORE_FILE} in it); make one with: neuropile ingest FILES --store {path}") from None
+        raise NotThere(f"{path} is not a neuropile store (no {layout.STORE_FILE} in it); make one with: neuropile ingest FILES --store {path}") from None
     return Store(root)
 
 
-def create_store(path: str | Path) -> Store:
-    """Open a store to write, making it where there is none; a folder that holds something else is left alone."""
-    root = _local(path)
+def create_store(path: str | Path | Any) -> Store:
+    """Open a store to write, making it where there is none: a folder, or a URL that can be written to (`s3://`, `memory://`, ...).
+
+    A folder that holds something else is left alone.
+
+    Raises
+    ------
+    StoreError : something else is at `path`, or it cannot be written
+    """
+    root = remote.as_path(path)
+    return _create_far(root) if remote.is_remote(root) else _create_here(root)
+
+
+def _create_far(root: Any) -> Store:
+    object_files.check_writable(root)
+    try:
+        return open_store(root)
+    except NotThere:
+        pass
+    if not object_files.is_empty(root):
+        try:
+            return open_store(root)  # another process may have made it just now
+        except NotThere:
+            raise StoreError(f"{root} holds something and is not a neuropile store; give a place where nothing is") from None
+    with TemporaryDirectory(prefix="neuropile-") as folder:
+        marker = Path(folder) / layout.STORE_FILE
+        layout.write_json(_MARKER, marker)
+        object_files.create(root / layout.STORE_FILE, marker.read_bytes())
+    return open_store(root)
+
+
+def _create_here(root: Path) -> Store:
     foreign = root.exists() and (not root.is_dir() or any(not _is_beginning(p) for p in root.iterdir()))
     if (root / layout.STORE_FILE).is_file():  # looked for last: another process may have made it just now
         return open_store(root)
     if foreign:
-        raise StoreError(f"{path} exists and is not a neuropile store; give an empty or a new folder")
+        raise StoreError(f"{root} exists and is not a neuropile store; give an empty or a new folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with replacing(root / layout.STORE_FILE) as temporary:
-            layout.write_json({"format": layout.FORMAT, "version": layout.VERSION}, temporary)
+            layout.write_json(_MARKER, temporary)
     except OSError as e:
-        raise StoreError(f"{path} cannot be written ({e.strerror}); give a folder you may write to") from None
+        raise StoreError(f"{root} cannot be written ({e.strerror}); give a folder you may write to") from None
     return Store(root)
 
 
 def _is_beginning(path: Path) -> bool:
     """Whether a file is the temporary marker of a store that another process makes, or was killed making."""
     return path.name.startswith(f".{layout.STORE_FILE}.") and path.suffix == ".tmp"
-
-
-def _local(path: str | Path) -> Path:
-    if remote.is_remote(remote.as_path(path)):
-        raise StoreError(f"{path}: this version writes stores to local folders only")
-    return Path(path)
 
 
 @dataclass(frozen=True)
@@ -92,8 +119,7 @@ class Store(Mapping[str, Session]):
     @property
     def session_table(self) -> pa.Table:
         """A row a finished session, as Arrow."""
-        table = self.index.sessions
-        return table.filter(pc.equal(table.column("status"), "complete")).drop_columns(["status", "error"])
+        return self.index.complete
 
     @property
     def sessions(self) -> pd.DataFrame:
@@ -127,11 +153,14 @@ class Store(Mapping[str, Session]):
         if "/" in session_id or {dataset, session_id} & {"", ".", ".."}:
             raise self._no_session(key)
         try:
-            session = Session(self.root / dataset / session_id)
+            return self._session(dataset, session_id)
         except NotThere:
             raise self._no_session(key) from None
-        if session.key != key:
-            raise StoreError(f"{session.root} is a copy of session {session.key}; remove it, or build the recording again as {key}")
+
+    def _session(self, dataset: str, session_id: str) -> Session:
+        session = Session(self.root / dataset / session_id)
+        if session.key != f"{dataset}/{session_id}":
+            raise StoreError(f"{session.root} is a copy of session {session.key}; remove it, or build the recording again as {dataset}/{session_id}")
         return session
 
     def _no_session(self, key: object) -> NotThere:
@@ -142,8 +171,7 @@ class Store(Mapping[str, Session]):
         return NotThere(f"no session {key!r} in {self.root}; {hint}")
 
     def __iter__(self) -> Iterator[str]:
-        table = self.session_table
-        return iter([f"{d}/{s}" for d, s in zip(table.column("dataset").to_pylist(), table.column("session_id").to_pylist(), strict=True)])
+        return iter(self.index.row_of)
 
     def __len__(self) -> int:
         return self.session_table.num_rows
@@ -154,13 +182,13 @@ class Store(Mapping[str, Session]):
         return self is other
 
     def __contains__(self, key: object) -> bool:
-        return key in set(self)
+        return key in self.index.row_of
 
     def lists(self, marker: Mapping[str, Any]) -> bool:
         """Whether the index holds a session as its marker describes it."""
-        table = self.session_table
-        own = pc.and_(pc.equal(table.column("dataset"), marker["dataset"]), pc.equal(table.column("session_id"), marker["session_id"]))
-        return bool(table.filter(own).equals(layout.session_row(marker).drop_columns(["status", "error"])))
+        row = self.index.row_of.get(f"{marker['dataset']}/{marker['session_id']}")
+        own = layout.session_row(marker).drop_columns(["status", "error"])
+        return row is not None and bool(self.session_table.slice(row, 1).equals(own))
 
     def sql(self, query: str) -> pd.DataFrame:
         """Ask the tables `sessions` and `units` in DuckDB's SQL; files and the network are out of its reach.
@@ -213,24 +241,48 @@ class Store(Mapping[str, Session]):
 
         Returns what is wrong with the sessions that were left out because they are damaged.
         """
-        if remote.is_remote(self.root):
-            raise StoreError(f"{self.root}: an index is made where the store lies; run there: neuropile index STORE")
-        damaged: list[str] = []
-        with locked(self.index.folder / ".lock"):
+        object_files.check_writable(self.root)
+        with self.index.locked() as check:
             parts = self.index.session_files()[1:]  # before the sessions are read: each of these is then among them
-            markers = sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))
-            found = []
-            for folder in (m.parent for m in progress.track(markers, len(markers), "indexing")):
-                try:
-                    found.append(index_rows(self[f"{folder.parent.name}/{folder.name}"].record, folder))
-                except (StoreError, *parquet.ERRORS) as e:
-                    damaged.append(str(e) if str(folder) in str(e) else f"{folder}: {e}")
-            sessions = pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *(s for s, _ in found)])
-            units = pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in found)])
+            keys = self._folders()
+            read = remote.together(self._index_rows, keys) if remote.is_remote(self.root) else map(self._index_rows, keys)
+            found = list(progress.track(read, len(keys), "indexing"))
+            rows = [f for f in found if isinstance(f, tuple)]
+            sessions = pa.concat_tables([layout.SESSION_SCHEMA.empty_table(), *(s for s, _ in rows)])
+            units = pa.concat_tables([layout.UNIT_SCHEMA.empty_table(), *(u for _, u in rows)])
             failed = self.index.failures(done=sessions) if failures else layout.SESSION_SCHEMA.empty_table()
-            self.index.compact(pa.concat_tables([sessions, failed]), units, parts)
+            self.index.compact(pa.concat_tables([sessions, failed]), units, parts, check)
         self._forget()
-        return damaged
+        return [f for f in found if isinstance(f, str)]
+
+    def _folders(self) -> list[tuple[str, str]]:
+        """The dataset and name of all that may be sessions, by their folders, sorted."""
+        if not remote.is_remote(self.root):
+            return [(m.parent.parent.name, m.parent.name) for m in sorted(self.root.glob(f"*/*/{layout.SESSION_FILE}"))]
+        datasets = [d for d in object_files.folders_in(self.root) if d != layout.INDEX_FOLDER]
+        return [(d, s) for d in datasets for s in object_files.folders_in(self.root / d)]
+
+    def folders(self) -> tuple[list[str], list[str]]:
+        """All folders that may be sessions, as dataset/session, sorted: those with a finished one in them, and those without."""
+        if remote.is_remote(self.root):
+            keys = [f"{d}/{s}" for d, s in self._folders()]
+            finished = list(remote.together(lambda key: remote.exists(self.root / key / layout.SESSION_FILE), keys))
+        else:
+            own = (layout.INDEX_FOLDER, ".building")
+            keys = sorted(f"{p.parent.name}/{p.name}" for p in self.root.glob("*/*") if p.is_dir() and p.parent.name not in own)
+            finished = [(self.root / key / layout.SESSION_FILE).exists() for key in keys]
+        done = [key for key, there in zip(keys, finished, strict=True) if there]
+        return done, sorted(set(keys) - set(done))
+
+    def _index_rows(self, key: tuple[str, str]) -> tuple[pa.Table, pa.Table] | str | None:
+        """A session's rows of the index, or what is wrong with it; None of a folder without a finished session."""
+        folder = self.root / key[0] / key[1]
+        try:
+            return index_rows(self._session(*key).record, folder)
+        except NotThere:
+            return None
+        except (StoreError, *parquet.ERRORS) as e:
+            return str(e) if str(folder) in str(e) else f"{folder}: {e}"
 
     def _forget(self) -> None:
         """Read the index anew when it is next asked for."""
@@ -258,6 +310,7 @@ def query_tables(query: str, **tables: pa.Table) -> pa.Table:
         for name, table in tables.items():
             connection.register(name, table)
         connection.execute("set temp_directory=''")
+        connection.execute("set enable_progress_bar=false")  # it would be drawn on standard output
         connection.execute("set enable_external_access=false")
         connection.execute("set lock_configuration=true")
         try:

@@ -190,6 +190,10 @@ class Reader:
         """What the session of a source is called, before it is made safe for a file name: its own name without suffix."""
         return str(path.stem)
 
+    def assets(self, path: Any) -> Sequence[Asset] | None:
+        """What a source is made of, where it is neither a file nor a folder; None where it is."""
+        return None
+
     def files(self, path: Any) -> Sequence[Any] | None:
         """The files of a folder that are read, in a fixed order; None means every one."""
         return None

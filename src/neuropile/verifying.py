@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, parquet, remote
+from neuropile import layout, object_files, parquet, remote
 from neuropile.digest import ContentDigest
 from neuropile.errors import NeuropileError, StoreError
 from neuropile.index import Index
@@ -66,8 +66,9 @@ def session_problems(root: Any) -> list[str]:
         session = Session(root)
     except StoreError as e:
         return [str(e)]
-    # far away each file is asked for when it is read
-    problems = [] if remote.is_remote(root) else layout.file_problems(root, session.record["files"], layout.SESSION_FILE)
+    # far away what a file holds is asked for when it is read
+    known = session.record["files"]
+    problems = _names_far_away(root, known) if remote.is_remote(root) else layout.file_problems(root, known, layout.SESSION_FILE)
     try:
         if not problems and _content_digest(session) != session.record["content_digest"]:
             problems.append("its values do not make the content digest in its marker: restore it from a copy or build it again")
@@ -75,6 +76,13 @@ def session_problems(root: Any) -> list[str]:
     except (StoreError, *parquet.ERRORS, RuntimeError) as e:
         problems.append(str(e))
     return problems
+
+
+def _names_far_away(root: Any, known: Mapping[str, Any]) -> list[str]:
+    """What is missing or unknown among the files of a session far away, where they can be listed."""
+    present = set(object_files.files_below(root)) if remote.can_list(root) else {*known, layout.SESSION_FILE}
+    missing = [f"{name} is missing" for name in sorted(set(known) - present)]
+    return missing + [f"{name} is not one of its files" for name in sorted(present - set(known) - {layout.SESSION_FILE})]
 
 
 def _content_digest(session: Session) -> str:
@@ -146,10 +154,10 @@ def _store(root: Any, progress: Progress) -> Iterator[Finding]:
         listed = {}
     found = dict.fromkeys(listed)
     if remote.can_list(root):
-        markers = [p.parent for p in root.glob(f"*/*/{layout.SESSION_FILE}")]
-        found |= dict.fromkeys(sorted(f"{p.parent.name}/{p.name}" for p in markers))
-        for folder in sorted(str(p) for p in root.glob("*/*") if p.is_dir() and p not in markers and p.parent.name not in (layout.INDEX_FOLDER, ".building")):
-            yield Finding("warning", folder, "no finished session (no session.json): left by something else than a build; remove it")
+        finished, others = store.folders()
+        found |= dict.fromkeys(finished)
+        for key in others:
+            yield Finding("warning", str(root / key), "no finished session (no session.json): left by something else than a build; remove it")
     for key in progress.track(found, len(found), "verifying"):
         problems = session_problems(root / key)
         yield from (Finding("error", key, problem) for problem in problems)

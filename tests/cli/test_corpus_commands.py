@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from neuropile import make_pile, open_pile, testing
+from neuropile import corpus, make_pile, open_pile, open_store, testing
 from neuropile.cli import app
 from neuropile.errors import NeuropileError
 
@@ -66,3 +67,20 @@ def test_stats_tells_totals_and_draws_them(folder: Path, tmp_path: Path) -> None
     plain = CliRunner().invoke(app, ["stats", str(folder / "mice.parquet")])
     assert "unit_entropy_bits" in plain.stdout
     assert "all" in plain.stdout
+
+
+def test_a_corpus_of_dense_rows_comes_back_in_as_sessions(tmp_path: Path) -> None:
+    """Two datasets, cut into rows and shuffled over splits: every count is where it was."""
+    store = testing.store(tmp_path / "store", [testing.recording(i, n_units=4 + i) for i in range(3)], dataset="mice")
+    testing.store(tmp_path / "store", [testing.recording(5, n_units=3)], dataset="rats")
+    pile = make_pile(store.root, max_tokens=2500, quality="all", test=0.4, split_by="segment")
+    corpus.shuffle(pile, 1).publish(tmp_path / "rows", layout="dense")
+    told = run("ingest", tmp_path / "rows", "--store", tmp_path / "again")
+    assert {s["session"] for s in told["sessions"]} == set(store)
+    again = open_store(tmp_path / "again")
+    for key, session in again.items():
+        assert (session.quantity, session.ticks_per_s) == ("counts", 50)
+        whole = np.concatenate([s.counts().values for s in pile if s.key == key], axis=1)
+        np.testing.assert_array_equal(session.counts(0.02).values, whole)
+        assert set(session.intervals["segments"]["src_split"]) <= {"train", "test"}
+    assert {s["status"] for s in run("ingest", tmp_path / "rows", "--store", tmp_path / "again")["sessions"]} == {"present"}

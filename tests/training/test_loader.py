@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuropile import crop_kernels, make_pile, mask_of, testing
+from neuropile import make_pile, mask_of, testing
 from neuropile.errors import CountOverflow, MissingExtra, PileError
 from neuropile.pile import Pile
+from neuropile.training import kernels as crop_kernels
 from neuropile.training import sampling
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 900))

@@ -18,6 +18,7 @@ from neuropile.cli.piles import pile, plot
 from neuropile.cli.publish import publish
 from neuropile.cli.stats import stats
 from neuropile.cli.stores import index, info, ingest, units, verify
+from neuropile.cli.tokens import app as tokens
 from neuropile.errors import NeuropileError
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
 
 for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, motifs, order, plot, verify):
     app.command(no_args_is_help=command is not demo)(command)
+app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:

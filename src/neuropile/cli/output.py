@@ -18,10 +18,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 
 
 def here(text: str | Path) -> Path:
-    """A path to write to, or a usage error for a URL: Path would take it for a folder called `s3:`."""
+    """A local path to write to, or a usage error for a URL: Path would take it for a folder called `s3:`."""
     if "://" in str(text):
-        raise typer.BadParameter(f"{text}: this version writes to local folders only")
+        raise typer.BadParameter(f"{text} is a URL; this is written to local folders only")
     return Path(text)
+
+
+def place(text: str | Path) -> Path | str:
+    """A place to write to: a local path as Path, a URL left as the text it is."""
+    return str(text) if "://" in str(text) else Path(text)
 
 
 #: Wide enough for every table here, so that what a pipe gets is what a person sees.

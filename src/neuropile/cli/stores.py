@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neuropile.cli.output import Json, emit, here, progress, say, table
+from neuropile.cli.output import Json, emit, place, progress, say, table
 
-StoreOption = Annotated[Path, typer.Option("--store", parser=here, help="The store: a folder, made if it is not there.")]
+StoreOption = Annotated[Any, typer.Option("--store", parser=place, help="The store, made if it is not there: a folder, or a URL such as s3://bucket/store.")]
 StorePath = Annotated[str, typer.Argument(help="A store: a folder or a URL.")]
 SampleRate = Annotated[float | None, typer.Option(help="Samples a second, where the source counts in samples and does not say.")]
 Mapping = Annotated[list[str] | None, typer.Option("--map", help="Which array is what, as key=array, once a key; see docs/explain/mapping.md.")]
 
 
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, session folders, or folders to search for them: NWB (HDF5, Zarr), ALF, Kilosort, MATLAB; URLs.")],
+    paths: Annotated[list[str], typer.Argument(help="Files, session folders, folders to search for them, or URLs.")],
     store: StoreOption,
-    dataset: Annotated[str, typer.Option(help="The dataset the sessions belong to.")] = "local",
+    dataset: Annotated[str | None, typer.Option(help="The dataset the sessions belong to; by default what the source says, else local.")] = None,
     replace: Annotated[bool, typer.Option(help="Build again sessions that are stored already from other bytes.")] = False,
     license: Annotated[str | None, typer.Option(help="The licence of the data, as its SPDX name, such as CC-BY-4.0.")] = None,
     citation: Annotated[str | None, typer.Option(help="What to cite when the data are used.")] = None,
@@ -28,6 +27,9 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Read recordings into a store, one session a file or session folder.
+
+    Takes NWB (HDF5, Zarr), ALF, Kilosort, MATLAB and NumPy files, and corpora of dense rows as others publish them
+    (hf://datasets/owner/name, or such a folder).
 
     Sessions that are stored already are skipped; one that fails is recorded, the others go on, and the exit code is 1.
     Files that follow no format are read by a mapping of which array is what: --map times=spikes --map counts=sCount.
@@ -45,7 +47,6 @@ def ingest(
         raise NeuropileError(f"--compat is {compat!r}; there is one other way of reading: --compat upstream")
     known = arrays.parse(mapping) if mapping else None
     find = partial(readers.find, sample_rate=sample_rate, mapping=known, upstream=compat == "upstream")
-    dataset = f"{dataset}@upstream" if compat else dataset
     files: list[Any] = []
     missing: list[dict[str, object]] = []
     for path in paths:
@@ -54,11 +55,16 @@ def ingest(
         except UnreadableFile as e:
             missing.append({"path": path, "session": None, "status": "failed", "error": str(e)})
     files = list(dict.fromkeys(files))
-    outcomes = []
+    outcomes: list[building.Outcome] = []
     if files:
         terms = building.Terms(license, citation)
         opened = create_store(store)
-        outcomes = building.ingest(files, opened, find, dataset=dataset, replace=replace, terms=terms, progress=progress())
+        by_dataset: dict[str, list[Any]] = {}
+        for file in files:
+            name = str(dataset or getattr(file, "dataset", "local"))
+            by_dataset.setdefault(f"{name}@upstream" if compat else name, []).append(file)
+        for name, own in by_dataset.items():
+            outcomes += building.ingest(own, opened, find, dataset=name, replace=replace, terms=terms, progress=progress())
         opened.index.take_in()
     rows = missing + [{**vars(o), "path": str(o.path), "notes": list(o.notes)} for o in outcomes]
     failed = [r for r in rows if r["status"] == "failed"]

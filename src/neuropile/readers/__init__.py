@@ -36,6 +36,10 @@ def find(path: Any, *, sample_rate: Fraction | float | None = None, mapping: Map
     ------
     UnreadableFile : missing, empty, or of no known format; the message names what it looks like
     """
+    from neuropile.readers import published_rows
+
+    if isinstance(path, published_rows.Session) and not upstream:
+        return published_rows.rows()
     reader = _find(path, sample_rate, mapping)
     if not upstream:
         return reader
@@ -152,11 +156,21 @@ def find_sources(path: Any, *, mapped: bool = False) -> list[Any]:
         return [path]
     if not path.is_dir():
         raise UnreadableFile(f"{path}: no such file or folder")
+    if _may_hold_rows(path):
+        from neuropile.readers import published_rows
+
+        if published_rows.takes(path):
+            return list(published_rows.sessions(path))
     suffixes = MAPPED_SUFFIXES if mapped else SUFFIXES
     found = list(_sources(path, suffixes, mapped))
     if not found:
         raise UnreadableFile(f"{path}: a folder without a session folder (ALF, Kilosort, NWB in Zarr) or a file ending in {', '.join(suffixes)}")
     return found
+
+
+def _may_hold_rows(folder: Any) -> bool:
+    """Whether a folder looks like a data set of rows: a repository of the Hub, or Parquet files beside a card or in data/."""
+    return (remote.is_remote(folder) and folder.protocol == "hf") or (folder / "data").is_dir() or (folder / "README.md").is_file()
 
 
 def _sources(folder: Any, suffixes: tuple[str, ...], mapped: bool) -> Iterator[Any]:

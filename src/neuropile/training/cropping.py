@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuropile import crop_kernels
 from neuropile.errors import CountOverflow, PileError
 from neuropile.pile import Pile
 from neuropile.segment import Segment
+from neuropile.training import kernels as crop_kernels
 from neuropile.training.sampling import Cuts
 
 #: How much free memory is kept, in arrays.

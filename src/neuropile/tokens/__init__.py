@@ -20,10 +20,10 @@ from neuropile.pile import Pile, Shard
 from neuropile.progress import QUIET, Progress
 from neuropile.run import SERIAL, Engine
 from neuropile.segment import Segment
-from neuropile.token_encoder import Encoded
-from neuropile.token_files import IDS_PER_GROUP, KIND, VERSION, WRITING, decode, ids_row, ids_schema, read_ids
-from neuropile.token_nearest import DISTANCES
-from neuropile.token_vocabulary import Vocabulary, check_shape, open_vocabulary, patches_of, refuse_existing
+from neuropile.tokens.encoder import Encoded
+from neuropile.tokens.files import IDS_PER_GROUP, KIND, VERSION, WRITING, decode, ids_row, ids_schema, read_ids
+from neuropile.tokens.nearest import DISTANCES
+from neuropile.tokens.vocabulary import Vocabulary, check_shape, open_vocabulary, patches_of, refuse_existing
 
 __all__ = ["Accuracy", "Vocabulary", "decode", "encode", "fit", "open_vocabulary", "read_ids", "report"]
 

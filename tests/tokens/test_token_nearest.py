@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropile.errors import PileError
-from neuropile.token_nearest import Nearest
+from neuropile.tokens.nearest import Nearest
 
 SHAPES = [(1, 10), (1, 15), (5, 5), (8, 8), (1, 1), (2, 3)]
 

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from motif_oracle import held, mask, plain
 
-from neuropile import Pile, Store, make_pile, motif_counting, motifs, open_pile, parquet, testing
+from neuropile import Pile, Store, make_pile, motifs, open_pile, parquet, testing
 from neuropile.errors import PileError, RunError, UnreadableFile
-from neuropile.motif_counting import Tiling
+from neuropile.motifs import counting as motif_counting
+from neuropile.motifs.counting import Tiling
 from neuropile.run import Engine
 
 
@@ -150,7 +151,8 @@ def _made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 KILLED = """
 import os, signal, sys
-from neuropile import Pile, motif_counting, motifs, open_pile
+from neuropile import Pile, motifs, open_pile
+from neuropile.motifs import counting as motif_counting
 cut, count = Pile.shards, motif_counting._count_shard
 Pile.shards = lambda self: cut(self, 15_000)
 def until(shard, *rest):
@@ -305,7 +307,7 @@ print(table.n_unique)
 
 def _peaks(folder: Path, n: int, bins: int, shape: tuple[int, int]) -> tuple[int, int, int]:
     """Peak memory after counting and after merging, bytes, and how many motifs there are."""
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     args = [sys.executable, "-c", PEAK, str(folder / f"{n}-{bins}.parquet"), str(n), str(bins), *map(str, shape)]
     done = subprocess.run(args, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from neuropile import Pile, Store, make_pile, open_pile, open_store, order_similarity, ordering, testing
+from neuropile import Pile, Store, make_pile, open_pile, open_store, ordering, testing
 from neuropile.errors import PileError, RunError
+from neuropile.ordering import cooccurrence
 from neuropile.run import Engine
 from neuropile.types import Recording, Spans, Trains
 
@@ -27,7 +28,7 @@ def events(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return counts, np.cumsum(np.r_[0, counts.sum(axis=1)]), np.concatenate([np.repeat(np.arange(shape[1]), c) for c in counts]).astype(np.int32)
 
 
-@given(events(), st.sampled_from([0.0, order_similarity.DENSE_SHARE, 2.0**40]), st.data())
+@given(events(), st.sampled_from([0.0, cooccurrence.DENSE_SHARE, 2.0**40]), st.data())
 def test_units_fire_together_as_often_as_the_product_of_their_masked_counts(
     made: tuple[np.ndarray, np.ndarray, np.ndarray], dense_share: float, data: st.DataObject
 ) -> None:
@@ -39,7 +40,7 @@ def test_units_fire_together_as_often_as_the_product_of_their_masked_counts(
     for unit, start, stop in [] if observed is None else observed.tolist():
         mask[slice(None) if unit < 0 else unit, start:stop] = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order_similarity, "DENSE_SHARE", dense_share)  # 0: always dense products; huge: always pairs of events
+        patch.setattr(cooccurrence, "DENSE_SHARE", dense_share)  # 0: always dense products; huge: always pairs of events
         found = ordering.together(offsets, bins, n_bins, observed)
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, (counts * mask) @ (counts * mask).T)

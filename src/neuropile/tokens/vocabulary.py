@@ -19,8 +19,8 @@ from neuropile.counting import mask_of
 from neuropile.errors import NeuropileError, PileError, StoreError
 from neuropile.paths import replacing
 from neuropile.segment import Segment
-from neuropile.token_encoder import MAX_CELLS, RESERVED, SILENT, Encoded, Encoder, id_type
-from neuropile.token_nearest import DISTANCES
+from neuropile.tokens.encoder import MAX_CELLS, RESERVED, SILENT, Encoded, Encoder, id_type
+from neuropile.tokens.nearest import DISTANCES
 
 KIND = "neuropile vocabulary"
 VERSION = 1

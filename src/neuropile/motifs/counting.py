@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from neuropile import motif_kernels, parquet
+from neuropile import parquet
 from neuropile.errors import CountOverflow, PileError
-from neuropile.motif_kernels import MAX_CELLS, MAX_COUNT, WIDE_BITS, Events, Tables, Tiles
+from neuropile.motifs import kernels as motif_kernels
+from neuropile.motifs.kernels import MAX_CELLS, MAX_COUNT, WIDE_BITS, Events, Tables, Tiles
 from neuropile.paths import replacing
 from neuropile.run import kept
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from neuropile import order_kernels as kernels
 from neuropile.errors import PileError
-from neuropile.order_similarity import cosine, similarity, together
+from neuropile.ordering import kernels
+from neuropile.ordering.cooccurrence import cosine, similarity, together
 from neuropile.pile import OrderKey, Pile, order_key
 from neuropile.progress import QUIET, Progress
 from neuropile.run import SERIAL, Done, Engine, map_combine

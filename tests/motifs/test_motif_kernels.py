@@ -12,10 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from motif_oracle import held, mask, ours, plain
 
-from neuropile import motif_counting, motif_kernels
 from neuropile.errors import CountOverflow, StoreError
-from neuropile.motif_counting import Tiling, clipped
-from neuropile.motif_kernels import Events
+from neuropile.motifs import counting as motif_counting
+from neuropile.motifs import kernels as motif_kernels
+from neuropile.motifs.counting import Tiling, clipped
+from neuropile.motifs.kernels import Events
 
 SHAPES = [(1, 5), (1, 10), (1, 15), (5, 5), (64, 1), (8, 8), (1, 1), (1, 64), (3, 7), (2, 1)]
 

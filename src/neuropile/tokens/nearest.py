@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuropile.errors import PileError
-from neuropile.token_nearest_kernels import LEAF, STEP, find_nearest
+from neuropile.tokens.nearest_kernels import LEAF, STEP, find_nearest
 
 DISTANCES = ("count", "cosine")
 #: Queries are prepared so many at a time.

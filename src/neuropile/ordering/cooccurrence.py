@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuropile import order_pair_kernels as kernels
 from neuropile.errors import PileError
+from neuropile.ordering import pair_kernels as kernels
 
 #: Above this share of all (unit, unit, bin) that are pairs of events, a dense matrix product is the faster way: a pair
 #: takes a nanosecond and a half, a product of a dense one a thirtieth of that on one core.

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from neuropile import parquet
 from neuropile.errors import PileError, RunError, StoreError, UnreadableFile
-from neuropile.motif_counting import RUN_SCHEMA, Tiling, Totals, count_shard, run_table, together
-from neuropile.motif_kernels import MAX_CELLS
+from neuropile.motifs.counting import RUN_SCHEMA, Tiling, Totals, count_shard, run_table, together
+from neuropile.motifs.kernels import MAX_CELLS
 from neuropile.paths import replacing
 from neuropile.progress import QUIET, Progress
 from neuropile.run import SERIAL, Engine, map_combine, working

@@ -23,8 +23,8 @@ from token_tables import count_table, patches, table_of_pile, write_table
 from neuropile import Pile, Store, make_pile, parquet, testing, tokens
 from neuropile.errors import PileError, RunError
 from neuropile.run import Engine
-from neuropile.token_encoder import Encoder
 from neuropile.tokens import Accuracy, Vocabulary, open_vocabulary
+from neuropile.tokens.encoder import Encoder
 
 
 def nearest_id(vocabulary: Vocabulary, patch: np.ndarray) -> int:
@@ -138,7 +138,7 @@ def test_what_is_remembered_and_forgotten_changes_no_id(monkeypatch: pytest.Monk
 
     fresh = [Encoder(motifs, (1, 10), "count", False).encode(*events(a), 300) for a in arrays]
     for limit in (1 << 21, 40):
-        monkeypatch.setattr("neuropile.token_encoder.MAX_NOTED", limit)
+        monkeypatch.setattr("neuropile.tokens.encoder.MAX_NOTED", limit)
         encoder = Encoder(motifs, (1, 10), "count", False)
         for _ in range(2):
             for a, once in zip(arrays, fresh, strict=True):
@@ -411,7 +411,7 @@ for n in (2, int(sys.argv[2])):
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     store = testing.store(tmp_path / "store", [testing.recording(0, n_units=60, duration_s=100)])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     done = subprocess.run([sys.executable, "-c", script, str(store.root), str(times)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     once, more = map(int, done.stdout.split())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from neuropile import order_kernels, order_pair_kernels
+from neuropile.ordering import kernels as order_kernels
+from neuropile.ordering import pair_kernels as order_pair_kernels
 
 Node = int | tuple["Node", "Node"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuropile import token_kernels as kernels
 from neuropile.errors import PileError
-from neuropile.token_nearest import Nearest
+from neuropile.tokens import kernels
+from neuropile.tokens.nearest import Nearest
 
 #: The ids before the first motif's; the first motif is the silent one.
 RESERVED = ("pad", "bos", "eos", "sep", "mask")

@@ -16,7 +16,7 @@ from neuropile.errors import PileError, StoreError
 from neuropile.paths import replacing
 from neuropile.progress import QUIET, Progress
 from neuropile.segment import Segment
-from neuropile.token_vocabulary import Vocabulary, refuse_existing
+from neuropile.tokens.vocabulary import Vocabulary, refuse_existing
 
 KIND = "neuropile tokens"
 DECODED_KIND = "neuropile decoded tokens"
