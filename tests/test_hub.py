@@ -196,8 +196,8 @@ def test_damage_is_told_not_read(pile: Pile, tmp_path: Path, name: str) -> None:
     pile.publish(tmp_path / "p")
     file = tmp_path / "p" / name if name != "data" else next((tmp_path / "p" / "data").glob("train-*"))
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(Exception, match=r"cannot be read|is not a neuropile published pile marker"):
-        open_pile(tmp_path / "p")
+    with pytest.raises(PileError, match=r"cannot be read|is not a neuropile published pile marker"):
+        open_pile(tmp_path / "p").train[0].counts()
 
 
 def test_layouts_not_known_are_refused(pile: Pile, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ ROWS = [
     {"index", "exporting"},
     {"store"},
     {"building", "published", "segment", "pilefile"},
+    {"published_folder"},
     {"sources"},
     {"pile"},
     {"publishing"},

@@ -67,7 +67,7 @@ def test_shards_come_first_and_card_and_marker_in_the_last_commit(hub: HubState,
     first, *middle, last = hub.commits
     assert first[1] == ["unfinished.json"]
     assert all(len(added) == 1 and added[0].startswith("data/") for _, added, _ in middle)
-    assert set(last[1]) == {"units.parquet", "sessions.parquet", "sources.parquet", "README.md", "pile.json"}
+    assert set(last[1]) == {"units.parquet", "sessions.parquet", "sources.parquet", "segments.parquet", "README.md", "pile.json"}
     assert last[2] == ["unfinished.json"]
 
 

@@ -19,7 +19,8 @@ from neuropile import layout, markers, pilefile, remote, splits
 from neuropile.binning import as_width
 from neuropile.errors import BinWidthError, PileError, StoreError
 from neuropile.pilefile import SEGMENT_SCHEMA, Listed
-from neuropile.published import MARKER, MARKER_KIND, PublishedRows
+from neuropile.published import MARKER, MARKER_KIND
+from neuropile.published_folder import PublishedRows
 from neuropile.segment import Segment, Source
 from neuropile.sources import Joined, PublishedSource, StoreSource, leaves
 from neuropile.store import open_store

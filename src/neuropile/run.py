@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,14 +164,28 @@ def _dask(items: list[T], per_item: Callable[[T], P], combine: Callable[[Sequenc
     with _client(engine, len(items)) as client:
 
         def all_of(task: Callable[[Any], Any], values: list[Any], track: _Track = lambda done, n: iter(done)) -> list[Any]:
-            if not values:
-                return []
-            futures = client.map(partial(_attempt, task), values, pure=False)
-            for _ in track(distributed.as_completed(futures), len(futures)):
-                pass
-            return [f.result() if f.status == "finished" else _Failed(_DIED if f.status == "error" else "the cluster was lost") for f in futures]
+            futures = client.map(partial(_attempt, task), values, pure=False) if values else []
+            # fetched as it comes: a worker that dies later takes what it made with it
+            found = {f.key: _outcome(f) for f in track(distributed.as_completed(futures), len(futures))}
+            parts = [found[f.key] for f in futures]
+            for i, part in enumerate(parts):
+                if part == _Failed(_DIED):  # perhaps for another that was on its worker: once more, alone
+                    parts[i] = _outcome(client.submit(partial(_attempt, task), values[i], pure=False))
+            return parts
 
         return _finish(items, all_of(per_item, items, track), lambda groups: all_of(combine, groups))
+
+
+def _outcome(future: Any) -> Any:
+    """What came of one item, or why nothing did."""
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        return _Failed(_DIED)
+    except (CancelledError, OSError) as e:
+        return _Failed(f"the cluster was lost ({type(e).__name__}); run again: what is done is kept")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from neuropile import layout, remote
 from neuropile.binning import MAX_TICK
 from neuropile.counting import Grid
 from neuropile.errors import PileError, StoreError
-from neuropile.published import PublishedRows
+from neuropile.published_folder import PublishedRows
 from neuropile.segment import Segment, Source
 from neuropile.session import Session
 from neuropile.spans import runs_of

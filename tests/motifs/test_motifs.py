@@ -307,7 +307,7 @@ print(table.n_unique)
 
 def _peaks(folder: Path, n: int, bins: int, shape: tuple[int, int]) -> tuple[int, int, int]:
     """Peak memory after counting and after merging, bytes, and how many motifs there are."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([*(str(p) for p in Path(__file__).parents[:2]), os.environ.get("PYTHONPATH", "")])
     args = [sys.executable, "-c", PEAK, str(folder / f"{n}-{bins}.parquet"), str(n), str(bins), *map(str, shape)]
     done = subprocess.run(args, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
