@@ -43,7 +43,7 @@ def measured(command: Sequence[object]) -> tuple[float, float]:
 
 def stages(folder: Path) -> dict[str, list[object]]:
     """What is done with a pile, in order."""
-    pile, ids = folder / "pile.parquet", folder / "ids"
+    pile, ids = folder / "pile.parquet", folder / "ids.parquet"
     return {
         "pile": ["pile", folder.parent / "store", "--out", pile, "--test", 0],
         "publish": ["publish", pile, "--to", folder / "published"],
@@ -51,8 +51,8 @@ def stages(folder: Path) -> dict[str, list[object]]:
         "motifs 1x10": ["motifs", folder / "published", "--shape", 1, 10, "--out", folder / "motifs.parquet"],
         "motifs 5x5": ["motifs", folder / "published", "--shape", 5, 5, "--out", folder / "motifs55.parquet"],
         "tokens fit": ["tokens", "fit", folder / "motifs.parquet", "--size", 4000, "--out", folder / "vocabulary.parquet"],
-        "tokens encode": ["tokens", "encode", folder / "published", "--vocabulary", folder / "vocabulary.parquet", "--out", ids],
-        "tokens report": ["tokens", "report", folder / "published", "--vocabulary", folder / "vocabulary.parquet"],
+        "tokens encode": ["tokens", "encode", folder / "published", "--vocab", folder / "vocabulary.parquet", "--out", ids],
+        "tokens report": ["tokens", "report", folder / "published", "--vocab", folder / "vocabulary.parquet"],
         "order": ["order", folder / "published", "--out", folder / "ordered.parquet"],
     }
 
