@@ -3,56 +3,48 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import median_s, stores
+from benchmarks.speed import Row, row
 from neuropile import Pile, make_pile
 from neuropile.readers import published_rows
 
-Row = dict[str, object]
-
 
 def tables(folder: Path) -> dict[str, list[Row]]:
-    """A row a store, and for each what one core does."""
-    rows = []
+    """Making and reading rows, each beside the usual way."""
+    rows: list[Row] = []
     for name, store in stores(folder, n_units=200, duration_s=600.0).items():
         pile = make_pile(store, quality="all", test=0.0)
-        pile = pile[:2] if name == "real" else pile
-        rows.append(_compare(name, pile, folder / name))
-    return {"Publishing, Mtoken/s on one core, and what comes out": rows}
+        rows += _compare(name, pile[:2] if name == "real" else pile, folder / name)
+    return {"publishing on one core": rows}
 
 
-def _compare(name: str, pile: Pile, folder: Path) -> Row:
+def _compare(name: str, pile: Pile, folder: Path) -> list[Row]:
     mtokens = pile.n_tokens / 1e6
 
-    def ours(layout: str) -> float:
-        return mtokens / median_s(lambda: pile.publish(folder / layout, layout=layout, replace=True))
+    def speed(job: Callable[[], object]) -> float:
+        return mtokens / median_s(job)
 
     def back() -> None:
-        corpus = published_rows.sessions(folder / "dense")
-        for session in corpus:
+        for session in published_rows.sessions(folder / "dense"):
             with published_rows.rows()(session) as recording:
                 for unit in range(recording.trains.n_units):
                     recording.trains.read(unit)
 
-    sparse, dense = ours("sparse"), ours("dense")
-    usual = mtokens / median_s(lambda: _usual(pile, folder / "usual"))
-    return {
-        "data": name,
-        "Mtokens": round(mtokens, 1),
-        "sparse": sparse,
-        "dense": dense,
-        "datasets, nested lists": usual,
-        "sparse / usual": sparse / usual,
-        "events": mtokens / median_s(lambda: [s.events() for s in pile]),
-        "dense matrix and nonzero": mtokens / median_s(lambda: [_by_matrix(s) for s in pile]),
-        "dense rows back in": mtokens / median_s(back),
-        "sparse bytes": _size(folder / "sparse"),
-        "dense bytes": _size(folder / "dense"),
-        "datasets' bytes": (folder / "usual" / "train.parquet").stat().st_size,
-    }
+    usual = speed(lambda: _usual(pile, folder / "usual"))
+    ours = {x: speed(lambda x=x: pile.publish(folder / x, layout=x, replace=True)) for x in ("sparse", "dense")}  # type: ignore[misc]
+    events, matrix = speed(lambda: [s.events() for s in pile]), speed(lambda: [_by_matrix(s) for s in pile])
+    peer, usual_bytes = "nested lists by `datasets`", (folder / "usual" / "train.parquet").stat().st_size
+    return [
+        *(row(f"a pile published, {x}, Mtoken/s", name, peer, usual, speed, "") for x, speed in ours.items()),
+        *(row(f"the same, MB, {x}", name, peer, usual_bytes / 1e6, _size(folder / x) / 1e6, "") for x in ours),
+        row("a segment's events, Mtoken/s", name, "dense counts, numpy.nonzero", matrix, events, ""),
+        row("dense rows ingested, Mtoken/s", name, "", None, speed(back), ""),
+    ]
 
 
 def _by_matrix(segment: object) -> None:

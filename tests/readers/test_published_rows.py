@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from neuropile import Store, create_store, make_pile, testing
+from neuropile import Store, create_store, make_pile, open_store, testing
 from neuropile.building import add_recording
 from neuropile.errors import UnreadableFile
 from neuropile.readers import published_rows
@@ -217,3 +221,16 @@ def test_a_repository_of_the_hub_comes_in_as_its_folder_does(hub: HubState, tmp_
         np.testing.assert_array_equal(store[f"corpus/{name}"].counts("0.02").values, counts)
     source = store[f"corpus/{next(iter(sessions))[1]}"].record["sources"][0]
     assert source["url"].startswith("hf://datasets/lab/corpus/data/")
+
+
+def test_the_command_takes_in_a_repository_by_its_address(hub: HubState, tmp_path: Path) -> None:
+    sessions = some_sessions(np.random.default_rng(2))
+    write_rows(rows_of(sessions, 60), hub.root / "main", {"train": 2, "test": 1})
+    command = ["ingest", "hf://datasets/lab/corpus", "--store", str(tmp_path / "store"), "--json"]
+    environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run([sys.executable, "-m", "neuropile", *command], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["sessions"]
+    assert {s["session"] for s in told} == {f"corpus/{name}" for _, name in sessions}
+    for (_, name), counts in sessions.items():
+        np.testing.assert_array_equal(open_store(tmp_path / "store")[f"corpus/{name}"].counts("0.02").values, counts)
