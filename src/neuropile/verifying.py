@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,8 +50,10 @@ def verify(path: Any, progress: Progress = QUIET) -> list[Finding]:
     if not remote.is_remote(root):
         if not root.exists():
             raise NeuropileError(f"{path}: no such file or folder")
-        if root.is_file() or (root / MARKER).is_file():
+        if root.is_file():
             return list(_pile(root, progress))
+    if root.suffix == ".parquet" or remote.exists(root / MARKER):
+        return list(_pile(root, progress))
     if remote.exists(root / layout.STORE_FILE):
         return list(_store(root, progress))
     if remote.exists(root / layout.SESSION_FILE):
@@ -193,7 +194,7 @@ def _same(a: pa.Table, b: pa.Table) -> bool:
     return digests[0] == digests[1]
 
 
-def _pile(root: Path, progress: Progress) -> Iterator[Finding]:
+def _pile(root: Any, progress: Progress) -> Iterator[Finding]:
     pile = open_pile(root)
     yield from _leaks(pile)
     sessions: dict[str, dict[str, Any]] = {}

@@ -84,3 +84,18 @@ def test_a_corpus_of_dense_rows_comes_back_in_as_sessions(tmp_path: Path) -> Non
         np.testing.assert_array_equal(session.counts(0.02).values, whole)
         assert set(session.intervals["segments"]["src_split"]) <= {"train", "test"}
     assert {s["status"] for s in run("ingest", tmp_path / "rows", "--store", tmp_path / "again")["sessions"]} == {"present"}
+
+
+def test_info_tells_what_every_table_of_ours_is(folder: Path, tmp_path: Path) -> None:
+    pile = folder / "mice.parquet"
+    names = {n: tmp_path / f"{n}.parquet" for n in ("stats", "motifs", "vocabulary", "ids")}
+    run("stats", pile, "--out", names["stats"])
+    run("motifs", pile, "--shape", 1, 5, "--split", "train", "--out", names["motifs"])
+    run("tokens", "fit", names["motifs"], "--size", 5, "--out", names["vocabulary"])
+    run("tokens", "encode", pile, "--vocab", names["vocabulary"], "--out", names["ids"])
+    kinds = {name: run("info", path)["kind"] for name, path in names.items()}
+    assert kinds["stats"] == "stats"
+    assert kinds["motifs"] == "motifs"
+    assert len(set(kinds.values())) == 4
+    assert run("info", names["motifs"])["shape"] == [1, 5]
+    assert run("info", pile)["kind"] == "pile"

@@ -16,11 +16,12 @@ from fsspec.config import conf
 from servers import S3Served, s3_watched
 from typer.testing import CliRunner
 
-from neuropile import remote
+from neuropile import open_pile, published, remote
 from neuropile.cli import app
 from neuropile.cli.demo import bundled
 from neuropile.cli.output import here, place
 from neuropile.errors import StoreError
+from neuropile.publishing import shards
 
 MAT = min((f for _, files in bundled() for f in files if f.suffix == ".mat"), key=lambda f: f.stat().st_size)
 
@@ -84,3 +85,38 @@ def test_places_are_paths_or_urls_and_here_is_a_path() -> None:
     assert place("s3://bucket/a") == "s3://bucket/a"
     with pytest.raises(typer.BadParameter, match="local folders only"):
         here("s3://bucket/a")
+
+
+def test_everything_after_a_store_goes_on_in_the_bucket_as_on_disk(s3: S3Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = []
+    for root in ("s3://commands/whole", str(tmp_path / "near")):
+        answer("ingest", MAT, "--store", f"{root}/store", "--dataset", "lab", "--license", "CC-BY-4.0")
+        answer("pile", f"{root}/store", "--out", f"{root}/a.parquet", "--max-tokens", 300_000, "--test", 0.3, "--split-by", "segment")
+        answer("order", f"{root}/a.parquet", "--out", f"{root}/ordered.parquet")
+        answer("subset", f"{root}/ordered.parquet", "--where", "split = 'train'", "--out", f"{root}/train.parquet")
+        answer("publish", f"{root}/train.parquet", "--to", f"{root}/published")
+        out = tmp_path / root.replace("/", "_").replace(":", "")
+        counted = [answer("motifs", f"{root}/{name}", "--shape", 5, 5, "--out", f"{out}-{name}") for name in ("train.parquet", "published")]
+        told.append([answer("stats", f"{root}/published")["all"], answer("verify", f"{root}/published"), answer("verify", f"{root}/a.parquet")])
+        told[-1] += [{k: v for k, v in m.items() if k in ("n_patches", "n_unique", "n_silent")} for m in counted]
+        told[-1] += [answer("info", f"{root}/{name}") for name in ("published", "train.parquet")]
+        told[-1].append([s.counts().values.tobytes() for s in open_pile(f"{root}/published")])
+    far, near = ([{**t, "path": ""} if isinstance(t, dict) else t for t in own] for own in told)
+    assert far == near
+    assert far[3] == far[4] != {}
+
+
+def test_a_published_folder_in_a_bucket_opens_by_two_files_and_a_row_by_two_ranges(s3: S3Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(published, "SPARSE_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 10_000)
+    answer("ingest", MAT, "--store", "s3://commands/asked/store", "--dataset", "lab")
+    answer("pile", "s3://commands/asked/store", "--out", "s3://commands/asked/p.parquet", "--max-tokens", 100_000, "--test", 0)
+    assert answer("publish", "s3://commands/asked/p.parquet", "--to", "s3://commands/asked/published")["n_files"] > 1
+    s3.requests.clear()
+    pile = open_pile("s3://commands/asked/published")
+    assert sorted(path.rpartition("/")[2] for _, path, _ in s3.requests) == ["pile.json", "segments.parquet"]
+    s3.requests.clear()
+    pile[0].events()
+    assert len(s3.requests) <= 4  # the file's footer, names, gaps and order

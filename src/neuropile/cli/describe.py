@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neuropile import layout, readers, remote
+from neuropile import layout, parquet, readers, remote
 from neuropile.errors import NeuropileError, UnreadableFile
+from neuropile.pilefile import PILE_KIND
 from neuropile.published import MARKER
 from neuropile.types import Reader, Recording
 
@@ -25,10 +28,8 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
     for name, tell in ((layout.STORE_FILE, _store), (layout.SESSION_FILE, _session), (MARKER, _pile)):
         if "?" not in str(path) and remote.exists(path / name):
             return tell(path)
-    if not remote.is_remote(path) and path.is_file():
-        with open(path, "rb") as f:
-            if f.read(4) == b"PAR1":
-                return _pile(path)
+    if path.suffix == ".parquet" or (not remote.is_remote(path) and path.is_file() and _begins(path) == b"PAR1"):
+        return _parquet(path)
     try:
         reader = readers.find(path, sample_rate=sample_rate, mapping=mapping)
     except UnreadableFile as e:
@@ -36,6 +37,24 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
             return _folder(path) if remote.can_list(path) and path.is_dir() else _arrays(path)
         raise e from None
     return _recording(path, reader)
+
+
+def _begins(path: Path) -> bytes:
+    with open(path, "rb") as f:
+        return f.read(4)
+
+
+def _parquet(path: Any) -> dict[str, Any]:
+    """A pile, or another table of ours: a motif table, a vocabulary, ids, stats."""
+    try:
+        table = parquet.read(path, [])
+        meta = json.loads((table.schema.metadata or {}).get(b"neuropile", b"{}"))
+    except (NeuropileError, *parquet.ERRORS):
+        return _pile(path)  # which says what is wrong with it
+    if not str(meta.get("format", "")).startswith("neuropile") or meta["format"] == PILE_KIND:
+        return _pile(path)
+    facts = {k: v for k, v in meta.items() if k not in ("format", "version") and isinstance(v, str | int | float | bool | list)}
+    return {"kind": meta["format"].removeprefix("neuropile "), "rows": table.num_rows, **facts}
 
 
 def _store(path: Any) -> dict[str, Any]:
@@ -65,7 +84,7 @@ def _pile(path: Any) -> dict[str, Any]:
 
     pile = open_pile(path)
     made = {k: pile.meta[k] for k in ("bin_width", "max_tokens", "split_by", "seed", "quality", "where")}
-    return {"kind": "published pile" if path.is_dir() else "pile", "segments": len(pile), "tokens": pile.n_tokens, **made, "splits": pile.summary()}
+    return {"kind": "pile" if path.suffix == ".parquet" else "published pile", "segments": len(pile), "tokens": pile.n_tokens, **made, "splits": pile.summary()}
 
 
 def _folder(path: Any) -> dict[str, Any]:
@@ -76,7 +95,8 @@ def _folder(path: Any) -> dict[str, Any]:
             told = repr(readers.find(source))
         except UnreadableFile as e:
             told = f"none: {str(e).removeprefix(f'{source}: ')}"
-        found.append({"recording": source.relative_to(path).as_posix(), "reader": told})
+        name = source.name if hasattr(source, "corpus") else source.relative_to(path).as_posix()
+        found.append({"recording": name, "reader": told})
     return {"kind": "folder of recordings", "recordings": found}
 
 
