@@ -30,7 +30,7 @@ def open_groups(path: Any, facts: Mapping[str, Any]) -> LocalGroups | RemoteGrou
 
 
 class LocalGroups:
-    """Row groups of a local file, mapped into memory."""
+    """Row groups of a local file."""
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self._file = parquet.opened(path, facts.get("sha256"))

@@ -101,8 +101,11 @@ def tail_length(tail: bytes, size: int) -> int:
 
 
 def opened(path: Path, digest: str | None = None) -> pq.ParquetFile:
-    """A local file, mapped into memory, its footer checked now (see `footer`) and its pages when they are read."""
-    source = pa.memory_map(str(path))  # opened once: another file may take its name at any time
+    """A local file, its footer checked now (see `footer`) and its pages when they are read.
+
+    Not mapped into memory: of a long job's files all that was ever touched would stay there.
+    """
+    source = pa.OSFile(str(path))  # opened once: another file may take its name at any time
     size = source.size()
     source.seek(max(size - _TAIL, 0))
     length = tail_length(source.read(_TAIL), size)

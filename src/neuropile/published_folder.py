@@ -18,6 +18,8 @@ from neuropile.published import DATA_FOLDER, DENSE_SCHEMA, FACTS, LAYOUTS, MARKE
 from neuropile.splits import SPLITS
 
 _DATA_FILE = re.compile(rf"{DATA_FOLDER}/[A-Za-z0-9_-]+\.parquet")
+#: So many files are open at a time; of one far away what was fetched is kept in memory.
+OPEN_HERE, OPEN_FAR = 32, 3
 #: Columns that tell whether a row is the one that was sought.
 _NAMES = ("session_id", "segment_id")
 #: Columns that are read together: what labels a row's counts.
@@ -53,20 +55,18 @@ class PublishedRows:
         self.listed = _listed(root, marker)
         self._files = [(split, root / name) for split, names in _checked_splits(root, marker).items() for name in names]
         self._names = {str(root / name): name for name in (*self.listed, "units.parquet", "sessions.parquet", SEGMENTS_FILE)}
-        self._opened: dict[int, LocalGroups | RemoteGroups] = {}
+        self._open = lru_cache(maxsize=OPEN_FAR if remote.is_remote(root) else OPEN_HERE)(self._open_file)
         self._group = lru_cache(maxsize=8)(self._read_group)
 
     def __reduce__(self) -> Any:
         return PublishedRows, (self.root, self._marker)  # what is open stays behind
 
-    def _open(self, file: int) -> LocalGroups | RemoteGroups:
-        if file not in self._opened:
-            path = self._files[file][1]
-            try:
-                self._opened[file] = open_groups(path, self.listed[self._names[str(path)]])
-            except (StoreError, *parquet.ERRORS) as e:
-                raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
-        return self._opened[file]
+    def _open_file(self, file: int) -> LocalGroups | RemoteGroups:
+        path = self._files[file][1]
+        try:
+            return open_groups(path, self.listed[self._names[str(path)]])
+        except (StoreError, *parquet.ERRORS) as e:
+            raise PileError(f"{path} cannot be read ({e}); publish the pile again or fetch the file") from None
 
     @cached_property
     def _places(self) -> list[tuple[int, int, int]]:

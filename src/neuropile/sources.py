@@ -19,6 +19,9 @@ from neuropile.segment import Segment, Source
 from neuropile.session import Session
 from neuropile.spans import runs_of
 
+#: So many sessions are open at a time; of one far away what was fetched is kept in memory.
+OPEN_HERE, OPEN_FAR = 16, 4
+
 
 class StoreSource:
     """Counts straight from the sessions of stores.
@@ -29,7 +32,11 @@ class StoreSource:
 
     def __init__(self, selections: Mapping[int, np.ndarray], roots: Mapping[str, Any] = {}) -> None:
         self.selections, self.roots = dict(selections), dict(roots)
-        self.session = lru_cache(maxsize=16)(self._open)
+        self._near, self._far = lru_cache(maxsize=OPEN_HERE)(self._open), lru_cache(maxsize=OPEN_FAR)(self._open)
+
+    def session(self, store: str, key: str, digest: str | None) -> Session:
+        """A session of a store, opened once while it is in use."""
+        return (self._far if "://" in store else self._near)(store, key, digest)
 
     def _open(self, store: str, key: str, digest: str | None) -> Session:
         try:

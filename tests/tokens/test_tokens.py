@@ -305,7 +305,7 @@ def test_a_run_that_failed_goes_on_where_it_was(tmp_path: Path, monkeypatch: pyt
     again = []
     plain_encode = Vocabulary.encode_segment
     monkeypatch.setattr(Vocabulary, "encode_segment", lambda self, segment: again.append(segment.session_id) or plain_encode(self, segment))
-    pile.source.session.cache_clear()  # type: ignore[union-attr]
+    pile.source._near.cache_clear()  # type: ignore[union-attr]
     assert tokens.encode(pile, vocabulary, out) == whole
     assert again == ["session-1"]
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
