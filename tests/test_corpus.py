@@ -76,7 +76,7 @@ def test_the_same_segment_in_two_piles_is_refused(mice: Pile) -> None:
         corpus.merge([mice, mice])
 
 
-def test_piles_of_other_bins_do_not_merge(mice: Pile, folder: Path) -> None:
+def test_piles_of_other_bins_do_not_merge(mice: Pile, rats: Pile, folder: Path) -> None:
     with pytest.raises(PileError, match=r"different bin widths \(1/25, 1/50 s\)"):
         corpus.merge([mice, make_pile(folder / "rats", bin_width=0.04)])
 
@@ -149,3 +149,56 @@ def test_weights_are_kept_in_the_file(mice: Pile, rats: Pile, folder: Path) -> N
 def test_weights_that_mean_nothing_are_refused(mice: Pile, weights: dict, said: str) -> None:
     with pytest.raises(PileError, match=said):
         corpus.weigh(mice, weights)
+
+
+def cut_otherwise(folder: Path, **options: object) -> Pile:
+    return make_pile(folder / "mice", **{"quality": "good", "max_tokens": 2500, "test": 0.3, "val": 0.2, **options})
+
+
+def test_the_same_bins_cut_otherwise_are_refused(mice: Pile, folder: Path) -> None:
+    one, other = corpus.subset(mice, "segment_id <> 'segment_0'"), corpus.subset(cut_otherwise(folder), "segment_id = 'segment_0'")
+    overlapping = corpus.subset(cut_otherwise(folder, max_tokens=100_000), "segment_id = 'segment_0'")
+    assert len(corpus.merge([one, other])) == len(one) + len(other)
+    with pytest.raises(PileError, match="segments are in more than one of the piles"):
+        corpus.merge([one, overlapping])
+
+
+@pytest.mark.parametrize("first", ["segment", "recording"])
+def test_every_piles_own_rule_holds_in_what_is_merged(mice: Pile, rats: Pile, first: str) -> None:
+    """The rules of the others count as well as those of the first."""
+    half = len(mice) // 2
+    by_segment = corpus.split(rats, test=0.5, by="segment", seed=1)
+    torn = [mice[:half].with_column("split", ["train"] * half), mice[half:].with_column("split", ["test"] * (len(mice) - half))]
+    piles = [by_segment, *torn] if first == "segment" else [*torn, by_segment]
+    with pytest.raises(PileError, match=r"recording mice/session-. is in different splits"):
+        corpus.merge(piles)
+    fine = corpus.merge([by_segment, mice])
+    assert fine.meta["split_by"] == "segment"
+
+
+def test_a_subject_in_two_splits_is_refused_where_one_pile_was_split_by_subjects(mice: Pile) -> None:
+    both = {s.subject_id for s in mice}
+    assert len(both) < len({s.key for s in mice}), "two sessions of one mouse"
+    twice = next(x for x in both if len({s.key for s in mice if s.subject_id == x}) > 1)
+    keys = sorted({s.key for s in mice if s.subject_id == twice})
+    parts = [mice.take(np.array([i for i, s in enumerate(mice) if (s.key == keys[0]) == chosen])) for chosen in (True, False)]
+    sides = [p.with_column("split", [side] * len(p), split_by=by) for p, side, by in zip(parts, ("train", "test"), ("recording", "subject"), strict=True)]
+    with pytest.raises(PileError, match=f"subject {twice} is in different splits"):
+        corpus.merge(sides)
+
+
+def test_a_session_in_two_orders_and_selections_is_published_with_all_its_units(mice: Pile, folder: Path, tmp_path: Path) -> None:
+    turned = mice.with_orders({k: np.arange(n)[::-1] for k, n in _sessions(mice).items()})
+    mixed = corpus.merge([corpus.subset(turned, "segment_id = 'segment_0'"), corpus.subset(mice, "segment_id <> 'segment_0'")])
+    wheres = (("unit < 2", "="), ("unit in (2, 3)", "<>"))
+    piles = [(cut_otherwise(folder, where=where, quality="all", max_tokens=2000), sign) for where, sign in wheres]
+    chosen = [corpus.subset(pile, f"segment_id {sign} 'segment_0'") for pile, sign in piles]
+    for i, pile in enumerate((mixed, corpus.merge(chosen))):
+        pile.publish(tmp_path / f"{i}")
+        opened = open_pile(tmp_path / f"{i}")
+        assert content(opened) == content(pile)
+        sessions, units = opened.source.tables(opened)
+        assert sessions.num_rows == len({s.key for s in pile})
+        assert {(f"{u['dataset']}/{u['session_id']}", u["unit_id"]) for u in units.to_pylist()} == {(s.key, u) for s in pile for u in s.unit_ids}
+        for segment in opened:
+            assert segment.source.tables([segment])[1].column("unit_id").to_pylist() == segment.unit_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,31 @@ def test_a_folder_that_was_published_anew_otherwise_is_noticed(piles: dict[str, 
     piles["stored"][:1].publish(tmp_path / "folder", replace=True)
     with pytest.raises(PileError, match="no longer holds test/session-"):
         open_pile(tmp_path / "p.parquet")
+
+
+def test_a_folder_that_was_published_anew_with_other_counts_is_noticed(piles: dict[str, Pile], tmp_path: Path) -> None:
+    """Same names and sizes, other spikes."""
+
+    def made(name: str, seed: int) -> Pile:
+        recording = replace(testing.recording(seed, n_units=5), session_id="x", recording_id="x")
+        return make_pile(testing.store(tmp_path / name, [recording]), bin_width=0.5, max_tokens=300, quality="all", test=0)
+
+    made("first", 0).publish(tmp_path / "folder")
+    opened = open_pile(tmp_path / "folder")
+    opened.save(tmp_path / "p.parquet")
+    assert len(open_pile(tmp_path / "p.parquet")) == len(opened)
+    made("other", 9).publish(tmp_path / "folder", replace=True)
+    assert open_pile(tmp_path / "folder").table.drop_columns("session_digest").equals(opened.table.drop_columns("session_digest"))
+    assert open_pile(tmp_path / "folder").digest != opened.digest
+    with pytest.raises(PileError, match="is not what the pile was made of: it was published anew"):
+        open_pile(tmp_path / "p.parquet")
+
+
+def test_a_folder_opened_by_a_relative_path_is_found_from_elsewhere(piles: dict[str, Pile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piles["stored"].publish(tmp_path / "here" / "folder")
+    monkeypatch.chdir(tmp_path / "here")
+    opened = open_pile("folder")
+    monkeypatch.chdir(tmp_path)
+    opened.save("p.parquet")
+    for a, b in zip(opened, open_pile("p.parquet"), strict=True):
+        same(a, b)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -142,6 +144,33 @@ def test_what_is_half_made_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no space"):
         run.kept(tmp_path / "part", half)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "m[1]", "*", "m"])
+def test_finishing_one_output_leaves_the_work_for_others_alone(tmp_path: Path, name: str) -> None:
+    others = [n for n in ("m.parquet", "m", "m.v2", "m[1]", "*", "xy") if n != name]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(run.working(tmp_path / other, "job")) for other in others]
+        with run.working(tmp_path / name, "job") as own:
+            pass
+        assert not own.exists()
+        assert all(f.is_dir() for f in folders)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking, whose it was removes it and a third process makes and locks another."""
+    path, flock, third = tmp_path / ".out.lock", fcntl.flock, ExitStack()
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(run.fcntl, "flock", flock)
+        path.unlink()
+        third.enter_context(run.working(tmp_path / "out", "job"))
+        flock(file, how)
+
+    monkeypatch.setattr(run.fcntl, "flock", late)
+    with third, pytest.raises(RunError, match="another process is writing"), run.working(tmp_path / "out", "job"):
+        pass
 
 
 def test_two_processes_do_not_write_one_output(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuropile import splits
-from neuropile.errors import PileError
+from neuropile.errors import PileError, StoreError
 from neuropile.permuting import permutation
 from neuropile.pile import Pile
 from neuropile.piling import SPLIT_BY
@@ -48,7 +48,7 @@ def merge(piles: Sequence[Pile], *, resplit: Mapping[str, Any] | None = None) ->
     merged = Pile(table, _joined(piles, selections), meta, orders=orders)
     if resplit is not None:
         return split(merged, **resplit)
-    _check_splits(merged)
+    _check_splits(piles, merged)
     return merged
 
 
@@ -85,25 +85,43 @@ def _joined(piles: Sequence[Pile], selections: dict[int, np.ndarray]) -> Source 
 
 
 def _check_disjoint(table: pa.Table) -> None:
-    keys = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), table.column("segment_id"), "/")
-    counts = pc.value_counts(keys.combine_chunks())
-    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    if len(twice):
-        told = ", ".join(sorted(twice.to_pylist())[:3])
-        raise PileError(f"{len(twice)} segments are in more than one of the piles ({told}, ...); leave one pile out, or build one under another dataset name")
+    """Raise PileError where two segments have one name, or bins of one session in common."""
+    sessions = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/")
+    names = pc.binary_join_element_wise(sessions, table.column("segment_id"), "/").combine_chunks()
+    counts = pc.value_counts(names)
+    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).to_pylist()
+    session = sessions.combine_chunks().dictionary_encode().indices.to_numpy()
+    first = table.column("first_bin").to_numpy()
+    order = np.lexsort((first, session))
+    stop = (first + table.column("n_bins").to_numpy())[order]
+    overlap = np.flatnonzero((session[order][1:] == session[order][:-1]) & (first[order][1:] < stop[:-1]))
+    twice += [names[int(i)].as_py() for i in order[overlap + 1]]
+    if twice:
+        told = f"{len(set(twice))} segments are in more than one of the piles ({', '.join(sorted(set(twice))[:3])}, ...)"
+        raise PileError(f"{told}; leave one pile out, or build one under another dataset name")
 
 
-def _check_splits(pile: Pile) -> None:
-    """Raise PileError where piles that were split apart put one recording on two sides."""
-    by = pile.meta["split_by"]
+def _ids(table: pa.Table, by: str) -> list[str]:
+    """Of each segment what a rule keeps on one side of the splits."""
+    recordings, subjects = (table.column(c).to_pylist() for c in ("recording_id", "subject_id"))
     if by == "segment":
-        return
-    column = {"recording": "recording_id", "subject": "subject_id", "dataset": "dataset"}[by]
-    grouped = pile.table.select([column, "split"]).group_by(column).aggregate([("split", "count_distinct")])
-    leaking = grouped.filter(pc.and_(pc.greater(grouped.column("split_count_distinct"), 1), pc.is_valid(grouped.column(column)))).column(column).to_pylist()
-    if leaking:
-        found = f"{by} {sorted(leaking)[0]} is in different splits of the piles, which would leak"
-        raise PileError(found + "; draw them anew: resplit={'test': 0.01}, or --test 0.01")
+        return [f"{r}/{s}" for r, s in zip(recordings, table.column("segment_id").to_pylist(), strict=True)]
+    if by == "subject":
+        return [s or r for s, r in zip(subjects, recordings, strict=True)]
+    return table.column("dataset").to_pylist() if by == "dataset" else recordings
+
+
+def _check_splits(piles: Sequence[Pile], merged: Pile) -> None:
+    """Raise PileError where what one of the piles keeps on one side of its splits is on two in all."""
+    for by in sorted({p.meta["split_by"] for p in piles} - {"segment"}):
+        kept = {i for p in piles if p.meta["split_by"] == by for i in _ids(p.table, by)}
+        sides: dict[str, set[str]] = {}
+        for i, side in zip(_ids(merged.table, by), merged.table.column("split").to_pylist(), strict=True):
+            sides.setdefault(i, set()).add(side)
+        leaking = sorted(i for i in kept if len(sides[i]) > 1)
+        if leaking:
+            found = f"{by} {leaking[0]} is in different splits of the piles, which would leak"
+            raise PileError(found + "; draw them anew: resplit={'test': 0.01}, or --test 0.01")
 
 
 def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -112,7 +130,10 @@ def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in ("where", "quality", "gaps", "seed", "val", "test", "split_by", "max_tokens"):
         values = {repr(m.get(name)): m.get(name) for m in metas}
         if len(values) > 1:
-            first[name] = max(m["max_tokens"] for m in metas) if name == "max_tokens" else first[name]
+            if name == "max_tokens":
+                first[name] = max(m["max_tokens"] for m in metas)
+            if name == "split_by":  # what all of them keep
+                first[name] = "segment" if "segment" in values.values() else "recording"
             first.setdefault("differing", {})[name] = list(values.values())
     left: dict[str, Any] = {}
     for meta in metas:
@@ -138,14 +159,7 @@ def split(pile: Pile, *, val: float = 0.0, test: float = 0.01, by: str = "record
     splits.check_shares(val, test)
     if by not in SPLIT_BY:
         raise PileError(f"split_by is {by!r}; it must be one of {', '.join(SPLIT_BY)}")
-    columns = {c: pile.table.column(c).to_pylist() for c in ("recording_id", "subject_id", "dataset", "segment_id")}
-    recordings = columns["recording_id"]
-    keys = {
-        "recording": recordings,
-        "subject": [s or r for s, r in zip(columns["subject_id"], recordings, strict=True)],
-        "dataset": columns["dataset"],
-        "segment": [f"{r}/{s}" for r, s in zip(recordings, columns["segment_id"], strict=True)],
-    }[by]
+    keys = _ids(pile.table, by)
     side = {key: splits.split_of(key, seed, val, test) for key in set(keys)}
     kept = [w for w in pile.meta["warnings"] if "split is empty" not in w]
     meta = {"val": val, "test": test, "split_by": by, "seed": seed, "warnings": [*kept, *splits.empty_split_hints(keys, seed, val, test)]}
@@ -166,7 +180,10 @@ def subset(pile: Pile, where: str | None = None, *, share: float = 1.0, seed: in
     if not 0 < share <= 1:
         raise PileError(f"share is {share}; it must lie above 0 and be at most 1")
     table = pile.table.append_column("position", pa.array(np.arange(len(pile))))
-    found = query_tables(f"select position from segments where ({where or 'true'}\n) order by position", segments=table)  # noqa: S608  (DuckDB reaches nothing else)
+    try:
+        found = query_tables(f"select position from segments where ({where or 'true'}\n) order by position", segments=table)  # noqa: S608  (DuckDB reaches nothing else)
+    except StoreError as e:
+        raise PileError(f"condition {where!r}: {str(e).split(' (tables: ')[0]}; its columns: {', '.join(pile.table.column_names)}") from None
     positions = found.column("position").to_numpy()
     if share < 1:
         ids = pc.binary_join_element_wise(*(table.column(c) for c in ("dataset", "session_id", "segment_id")), "/").to_pylist()

@@ -127,7 +127,7 @@ def _place(to: Any, how: Publishing) -> Place:
         if path.protocol in ("http", "https"):
             raise PileError(f"{to}: a web server takes no files; give a folder, s3://bucket/prefix or hf://datasets/owner/name")
         return Bucket(path)
-    return Folder(path)
+    return Folder(path.resolve())
 
 
 def _work_name(place: Place, how: Publishing) -> Path:

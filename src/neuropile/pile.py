@@ -296,7 +296,7 @@ def open_pile(path: str | Path) -> Pile:
         return Pile(listed.table, _source_of(listed), listed.meta, orders=listed.orders)
     if isinstance(root, Path) and not root.exists():
         raise PileError(f"{path}: no such pile; make one with: neuropile pile STORE --out {path}")
-    return _open_published(root)
+    return _open_published(root.resolve() if isinstance(root, Path) else root)
 
 
 def _source_of(listed: Listed) -> Source | Joined:
@@ -316,6 +316,8 @@ def _source_of(listed: Listed) -> Source | Joined:
                 row_in[i] = row_of[place][_row_key(facts)]
             except KeyError:
                 raise PileError(f"{place} no longer holds {facts['dataset']}/{facts['session_id']} {facts['segment_id']}; make the pile again") from None
+            if facts["session_digest"] != opened[place].table.column("session_digest")[0].as_py():
+                raise PileError(f"{place} is not what the pile was made of: it was published anew; make the pile again")
     return Joined([stores, *(leaf for pile in opened.values() for leaf in leaves(pile.source))], of_row, row_in)
 
 
@@ -355,7 +357,7 @@ def _open_published(root: Any) -> Pile:
         "selection_id": pa.array([-1] * n, pa.int32()),
         "order_id": pa.array([-1] * n, pa.int32()),
         "weight": pa.array([1.0] * n, pa.float64()),
-        "session_digest": pa.nulls(n, pa.string()),
+        "session_digest": pa.array([f"marker sha256:{marker['sha256']}"] * n, pa.string()),  # which covers the digest of every file
     }
     columns = [filled[f.name] if f.name in filled else facts.column(renamed.get(f.name, f.name)) for f in SEGMENT_SCHEMA]
     return Pile(pa.table(columns, schema=SEGMENT_SCHEMA), PublishedSource(rows), made)

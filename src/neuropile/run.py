@@ -7,6 +7,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
@@ -251,17 +252,36 @@ def working(out: Path, job: str) -> Iterator[Path]:
     """
     name = hashlib.sha256(job.encode()).hexdigest()[:12]
     folder = out.parent / f".{out.name}.{name}.work"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(out.parent / f".{out.name}.lock", "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process is writing {out}; wait for it, or give another name") from None
+    with _alone(out):
         folder.mkdir(exist_ok=True)
         yield folder
-        for left in out.parent.glob(f".{out.name}.*.work"):  # of earlier tries with other parameters, too
-            shutil.rmtree(left, ignore_errors=True)
-        Path(lock.name).unlink(missing_ok=True)
+        for left in out.parent.iterdir():  # of earlier tries with other parameters, too
+            if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{12}}\.work", left.name):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the lock of an output while the block runs; RunError where another process has it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.parent / f".{out.name}.lock"
+    while True:
+        with open(path, "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"another process is writing {out}; wait for it, or give another name") from None
+            try:
+                held = os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+            except FileNotFoundError:
+                held = False
+            if not held:  # who had it removed the file between our opening and locking it
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def kept(path: Path, make: Callable[[Path], object]) -> Path:

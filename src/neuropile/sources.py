@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,10 +104,16 @@ class StoreSource:
 
     def tables(self, segments: Iterable[Segment]) -> tuple[pa.Table, pa.Table]:
         """See Source."""
-        first = {s.key: s for s in segments}
-        found = [self.of(s)[:2] for s in first.values()]
-        sessions = [layout.session_row(session.record) for session, _ in found]
-        units = [session.unit_table.take(pa.array(rows)) for session, rows in found]
+        rows_of: dict[str, tuple[Session, dict[int, None]]] = {}
+        seen = set()
+        for segment in segments:
+            place = (segment.store, segment.key, segment.selection_id, id(segment.order))
+            if place not in seen:  # segments of a session may take other units of it, or in another order
+                seen.add(place)
+                session, rows, _ = self.of(segment)
+                rows_of.setdefault(segment.key, (session, {}))[1].update(dict.fromkeys(rows.tolist()))
+        sessions = [layout.session_row(session.record) for session, _ in rows_of.values()]
+        units = [session.unit_table.take(pa.array(list(rows), pa.int64())) for session, rows in rows_of.values()]
         return pa.concat_tables(sessions).drop_columns(["status", "error"]), pa.concat_tables(units)
 
 
@@ -143,16 +149,25 @@ class PublishedSource:
 
     def tables(self, segments: Iterable[Segment]) -> tuple[pa.Table, pa.Table]:
         """See Source."""
-        first = {s.key: s for s in segments}
-        found = []
-        for name in ("sessions", "units"):
-            table = self.rows.table(name)
-            keys = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/").to_numpy()
-            rows_of = {key: np.flatnonzero(keys == key) for key in first}
-            if name == "units":
-                rows_of = {k: r if (order := first[k].order) is None or len(order) != len(r) else r[order] for k, r in rows_of.items()}
-            found.append(table.take(pa.array(np.concatenate([*rows_of.values(), np.empty(0, np.int64)]))))
-        return found[0], found[1]
+        sessions, units, session_row, unit_row = self._tables
+        rows: dict[str, dict[int, None]] = {}
+        for segment in segments:
+            try:
+                rows.setdefault(segment.key, {}).update(dict.fromkeys(unit_row[segment.key][u] for u in segment.unit_ids))
+            except KeyError:
+                raise PileError(f"{segment!r} has units that the folder's units.parquet does not list; publish the pile again") from None
+        flat = [row for own in rows.values() for row in own]
+        return sessions.take(pa.array([session_row[key] for key in rows], pa.int64())), units.take(pa.array(flat, pa.int64()))
+
+    @cached_property
+    def _tables(self) -> tuple[pa.Table, pa.Table, dict[str, int], dict[str, dict[str, int]]]:
+        """The sessions and units that were published, and the row of each."""
+        sessions, units = (self.rows.table(name) for name in ("sessions", "units"))
+        keys = [pc.binary_join_element_wise(t.column("dataset"), t.column("session_id"), "/").to_pylist() for t in (sessions, units)]
+        unit_row: dict[str, dict[str, int]] = {key: {} for key in keys[0]}
+        for i, (key, unit) in enumerate(zip(keys[1], units.column("unit_id").to_pylist(), strict=True)):
+            unit_row.setdefault(key, {})[unit] = i
+        return sessions, units, {key: i for i, key in enumerate(keys[0])}, unit_row
 
 
 class Joined:
