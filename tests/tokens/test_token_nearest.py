@@ -76,6 +76,24 @@ def test_among_many_motifs_a_dense_product_finds_none_that_is_nearer() -> None:
     np.testing.assert_array_equal(found, higher)
 
 
+@given(seed=st.integers(0, 2**32), shape=st.sampled_from(SHAPES), level=st.sampled_from([1, 12, 40, 250]))
+def test_motifs_that_are_nearly_alike_are_told_apart_whatever_their_size(seed: int, shape: tuple[int, int], level: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = shape[0] * shape[1]
+    centre = rng.integers(0, level + 1, cells)
+    motifs = with_silence(np.clip(centre + rng.integers(-1, 2, (400, cells)), 0, 255).astype(np.uint8))  # several leaves, box beside box
+    asked = np.clip(centre + rng.integers(-1, 2, (6, cells)), 0, 255)
+    asked = asked[asked.any(axis=1)]
+    whole = motifs.astype(object)
+    by_count, by_cosine = (Nearest(motifs, shape, d).find(asked) if len(motifs) > 1 else [0] * len(asked) for d in ("count", "cosine"))
+    for a, i, j in zip(asked.astype(object), by_count, by_cosine, strict=True):
+        d = np.pad((whole - a).reshape(-1, *shape), ((0, 0), (0, 0), (1, 1)))
+        distances = (d**2).sum(axis=(1, 2)) + ((d[:, :, 1:] + d[:, :, :-1]) ** 2).sum(axis=(1, 2)) + 2 * d.sum(axis=(1, 2)) ** 2
+        assert distances.tolist().index(min(distances)) == i
+        cosines = [Fraction(p * p, n) if n else Fraction(0) for p, n in zip(whole @ a, (whole * whole).sum(axis=1), strict=True)]
+        assert cosines.index(max(cosines)) == j
+
+
 def test_a_spike_is_rather_moved_one_bin_than_lost_and_rather_lost_than_moved_far() -> None:
     def patch(*bins: int) -> np.ndarray:
         return np.bincount(bins, minlength=10).astype(np.uint8)

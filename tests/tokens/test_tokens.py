@@ -24,7 +24,6 @@ from neuropile import Pile, Store, make_pile, parquet, testing, tokens
 from neuropile.errors import PileError, RunError
 from neuropile.run import Engine
 from neuropile.tokens import Accuracy, Vocabulary, open_vocabulary
-from neuropile.tokens.encoder import Encoder
 
 
 def nearest_id(vocabulary: Vocabulary, patch: np.ndarray) -> int:
@@ -125,31 +124,6 @@ def test_a_report_says_what_comparing_every_patch_says(pile: Pile, tmp_path: Pat
     assert found == {"test": expected, "": expected}
     assert 0 < expected.unobserved < expected.patches
     assert 0 < exact_ids < expected.patches
-
-
-def test_what_is_remembered_and_forgotten_changes_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    motifs = np.unique(rng.poisson(0.2, (200, 10)).astype(np.uint8), axis=0)
-    arrays = [made_up(rng, 12, 300, 80) for _ in range(4)]
-
-    def events(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        unit, k = np.nonzero(counts)
-        return np.r_[0, np.cumsum(np.bincount(unit, counts[unit, k], len(counts)))].astype(np.int64), np.repeat(k, counts[unit, k]).astype(np.int32)
-
-    fresh = [Encoder(motifs, (1, 10), "count", False).encode(*events(a), 300) for a in arrays]
-    for limit in (1 << 21, 40):
-        monkeypatch.setattr("neuropile.tokens.encoder.MAX_NOTED", limit)
-        encoder = Encoder(motifs, (1, 10), "count", False)
-        for _ in range(2):
-            for a, once in zip(arrays, fresh, strict=True):
-                again = encoder.encode(*events(a), 300)
-                np.testing.assert_array_equal(again.ids, once.ids)
-                assert (again.n_exact, again.events, again.events_decoded, again.difference) == (
-                    once.n_exact,
-                    once.events,
-                    once.events_decoded,
-                    once.difference,
-                )
 
 
 def test_a_vocabulary_keeps_the_most_frequent_motifs_after_five_reserved_ids_and_silence(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ RESERVED = ("pad", "bos", "eos", "sep", "mask")
 SILENT = len(RESERVED)
 #: A patch has at most this many cells: a key holds at least a bit of each.
 MAX_CELLS = 64
-#: So many motifs that are not kept are remembered with their nearest, 150 MB of them; then they are forgotten and looked for anew.
+#: So many motifs that are not kept are remembered with their nearest, and as many words of those with long keys, 250 MB in all; then they
+#: are forgotten and looked for anew.
 MAX_NOTED = 1 << 21
+#: New motifs are looked for so many at a time.
+_LEARNT_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,18 @@ class Encoder:
         fits = self.motifs.max(axis=1) < 1 << self.bits
         self._keys, self._entries = np.zeros(0, np.uint64), np.zeros(0, np.int32)
         self._n_notes = 0
-        self._notes = np.zeros((4, 1 << 10), np.int64)
-        self._notes[:2, 0] = kept, SILENT
+        self._notes = np.zeros((1 << 10, 4), np.int64)
+        self._notes[0, :2] = kept, SILENT
         self._make_room(len(self.motifs))
         for i in np.flatnonzero(np.diff(np.r_[False, fits[1:], False])).reshape(-1, 2).tolist():  # runs of ids whose motifs have keys
             kernels.insert(self._keys, self._entries, self._packed(self.motifs[i[0] + 1 : i[1] + 1]), SILENT + 1 + i[0])
-        #: Of patches that no key holds: id, events, events once decoded, difference.
-        self._wide = {_name(m): (SILENT + int(i), int(m.sum()), int(m.sum()), 0) for i, m in zip(np.flatnonzero(~fits), self.motifs[~fits], strict=True)}
+        words = -(-self.motifs.shape[1] // 8)
+        self._slots: np.ndarray = np.zeros((1 << 4, words + 1), np.uint64)
+        self._n_wide = int((~fits).sum())
+        self._make_wide_room(self._n_wide)
+        kernels.insert_wide(self._slots, _as_words(self.motifs[~fits]), SILENT + np.flatnonzero(~fits))
+        #: Of patches that have a cell of more than 255, which are never kept: id, events, events once decoded, difference.
+        self._beyond: dict[bytes, tuple[int, ...]] = {}
 
     def grid(self, n_units: int, n_bins: int) -> tuple[int, int]:
         """How many rows and columns of patches a segment has: whole ones, or with those that the edge cuts where they are padded."""
@@ -91,7 +99,10 @@ class Encoder:
             self._learn(np.unique(keys))
             kernels.fill_known(missed, keys, self._table, ids.reshape(-1), totals)
         if len(wide):
-            self._encode_wide(kernels.gather(offsets, bins, place, ids.shape[1], wide), wide, ids.reshape(-1), totals)
+            wide_keys, beyond = kernels.gather_keys(offsets, bins, place, ids.shape[1], wide)
+            self._encode_wide(wide_keys[~beyond], wide[~beyond], ids.reshape(-1), totals)
+            if beyond.any():
+                self._encode_beyond(kernels.gather(offsets, bins, place, ids.shape[1], wide[beyond]), wide[beyond], ids.reshape(-1), totals)
         n_coded = ids.size
         if observed is not None:
             ids[~observed] = 0
@@ -120,22 +131,43 @@ class Encoder:
         if self._n_notes + len(keys) > MAX_NOTED and self._n_notes:
             self._forget()
         self._make_room(len(self.motifs) + self._n_notes + len(keys))
-        for start in range(0, len(keys), 1 << 16):
-            part = keys[start : start + (1 << 16)]
-            notes = self._noted(self._unpacked(part))
-            first = self._n_notes + 1
-            while first + len(part) > self._notes.shape[1]:
-                self._notes = np.concatenate([self._notes, np.zeros_like(self._notes)], axis=1)
-            self._notes[:, first : first + len(part)] = notes
-            kernels.insert(self._keys, self._entries, part, len(self.events_of) + self._n_notes)
-            self._n_notes += len(part)
+        for start in range(0, len(keys), _LEARNT_AT_ONCE):
+            part, first = keys[start : start + _LEARNT_AT_ONCE], len(self.events_of) + self._n_notes
+            self._remember(self._unpacked(part))
+            kernels.insert(self._keys, self._entries, part, first)
+
+    def _learn_wide(self, keys: np.ndarray) -> None:
+        """The same for keys of several words, that may come more than once."""
+        try:
+            new = self._insert_wide(keys)
+            if self._n_notes and (self._n_notes + len(new) > MAX_NOTED or self._n_wide + len(new) > MAX_NOTED // keys.shape[1]):
+                self._forget()
+                new = self._insert_wide(keys)
+            self._n_wide += len(new)
+            self._remember(keys[new].astype("<u8").view(np.uint8)[:, : self.motifs.shape[1]])
+        except BaseException:  # stopped halfway, there are keys whose notes were never made
+            self._forget()
+            raise
+
+    def _insert_wide(self, keys: np.ndarray) -> np.ndarray:
+        self._make_wide_room(self._n_wide + len(keys))
+        first = len(self.events_of) + self._n_notes
+        return kernels.insert_wide(self._slots, keys, np.arange(first, first + len(keys)))
+
+    def _remember(self, patches: np.ndarray) -> None:
+        """Note what is nearest to motifs whose entries come next. patches : (patch, cell) uint8"""
+        first = self._n_notes + 1
+        while first + len(patches) > len(self._notes):
+            self._notes = np.concatenate([self._notes, np.zeros_like(self._notes)])
+        self._notes[first : first + len(patches)] = self._noted(patches)
+        self._n_notes += len(patches)
 
     def _noted(self, patches: np.ndarray) -> np.ndarray:
-        """Of patches that are not kept: id, events, events once decoded and difference, (4, patch) int64."""
+        """Of patches that are not kept: id, events, events once decoded and difference, (patch, 4) int64."""
         numbers = self.nearest.find(patches)
         nearest = self.motifs[numbers].astype(np.int64)
         difference = np.abs(nearest - patches).sum(axis=1)
-        return np.stack([numbers + SILENT, patches.sum(axis=1, dtype=np.int64), nearest.sum(axis=1), difference])
+        return np.stack([numbers + SILENT, patches.sum(axis=1, dtype=np.int64), nearest.sum(axis=1), difference], axis=1)
 
     def _make_room(self, n: int) -> None:
         """A table with places for n keys that is less than half full."""
@@ -150,21 +182,36 @@ class Encoder:
             if len(part):
                 kernels.insert(self._keys, self._entries, old[part], entries[part[0]])
 
-    def _encode_wide(self, patches: np.ndarray, where: np.ndarray, flat_ids: np.ndarray, totals: np.ndarray) -> None:
+    def _make_wide_room(self, n: int) -> None:
+        """The same for keys of several words."""
+        if 2 * n < len(self._slots):
+            return
+        taken = self._slots[self._slots[:, -1] > 0]
+        self._slots = np.zeros((1 << (2 * n).bit_length(), self._slots.shape[1]), np.uint64)
+        kernels.insert_wide(self._slots, np.ascontiguousarray(taken[:, :-1]), taken[:, -1].astype(np.int64) - 1)
+
+    def _encode_wide(self, keys: np.ndarray, where: np.ndarray, flat_ids: np.ndarray, totals: np.ndarray) -> None:
+        """The ids of patches that a key of one word does not hold. keys : (patch, word) uint64"""
+        missed = kernels.fill_wide(where, keys, self._slots, self._notes, flat_ids, totals)
+        for start in range(0, len(missed), _LEARNT_AT_ONCE):
+            part = missed[start : start + _LEARNT_AT_ONCE]
+            self._learn_wide(keys[part])
+            kernels.fill_wide(where[part], keys[part], self._slots, self._notes, flat_ids, totals)
+
+    def _encode_beyond(self, patches: np.ndarray, where: np.ndarray, flat_ids: np.ndarray, totals: np.ndarray) -> None:
         """The ids of patches that no key holds. patches : (patch, cell) int32"""
         unique, which = np.unique(patches, axis=0, return_inverse=True)
         which = which.reshape(-1)
-        names = [_name(p) for p in unique]
-        if len(self._wide) > MAX_NOTED // 8:
-            self._forget()
-        new = [i for i, name in enumerate(names) if name not in self._wide]
+        names = [p.tobytes() for p in unique]
+        if len(self._beyond) > MAX_NOTED // 64:
+            self._beyond.clear()
+        new = [i for i, name in enumerate(names) if name not in self._beyond]
         if new:
-            for i, note in zip(new, self._noted(unique[new]).T.tolist(), strict=True):
-                self._wide[names[i]] = tuple(note)
-        notes = np.array([self._wide[name] for name in names], np.int64)
+            for i, note in zip(new, self._noted(unique[new]).tolist(), strict=True):
+                self._beyond[names[i]] = tuple(note)
+        notes = np.array([self._beyond[name] for name in names], np.int64)
         flat_ids[where] = notes[which, 0]
-        others = which[notes[which, 3] > 0]
-        totals += [len(others), *notes[others, 1:].sum(axis=0).tolist()]
+        totals += [len(which), *notes[which, 1:].sum(axis=0).tolist()]
 
 
 def id_type(n: int) -> type:
@@ -172,5 +219,6 @@ def id_type(n: int) -> type:
     return np.uint16 if n <= 1 << 16 else np.uint32
 
 
-def _name(patch: np.ndarray) -> bytes:
-    return patch.astype("<i4").tobytes()
+def _as_words(patches: np.ndarray) -> np.ndarray:
+    """Keys of a byte a cell: (patch, cell) uint8 -> (patch, word) uint64, as `kernels.gather_keys` gives them."""
+    return np.pad(patches, ((0, 0), (0, -patches.shape[1] % 8))).view("<u8").astype(np.uint64)

@@ -56,7 +56,7 @@ def encode_rows(offsets, bins, shape, observed, table, ids, totals):
     shape : (units a patch, bins a patch, bits a cell)
     observed : (row, column) uint8, 0 where a patch is not looked at; no element where all are observed
     table : (keys, entries, notes). An entry below notes[0, 0] is an id that is exact; any other stands for a motif that is not
-        kept, and its notes are column entry - notes[0, 0] + 1: its id, events, events once decoded, and sum of differences
+        kept, and its notes are row entry - notes[0, 0] + 1: its id, events, events once decoded, and sum of differences
     ids : (row, column) unsigned, filled where observed with what is known
     totals : (4,) int64, added to: patches that are not kept, and the sum of their notes but the id
 
@@ -70,7 +70,7 @@ def encode_rows(offsets, bins, shape, observed, table, ids, totals):
     n_rows, n_columns = ids.shape
     n_units = len(offsets) - 1
     n_kept = notes[0, 0]
-    silent = notes[1, 0]
+    silent = notes[0, 1]
     most = (1 << bits) - 1
     per_bin = 1.0 / p_t
     codes = np.empty(n_columns, np.uint64)
@@ -131,12 +131,12 @@ def encode_rows(offsets, bins, shape, observed, table, ids, totals):
 @njit(cache=True, inline="always")
 def _note(notes, entry, totals):
     """The id of a motif that is not kept, once it is added to the totals."""
-    column = entry - notes[0, 0] + 1
+    row = entry - notes[0, 0] + 1
     totals[0] += 1
-    totals[1] += notes[1, column]
-    totals[2] += notes[2, column]
-    totals[3] += notes[3, column]
-    return notes[0, column]
+    totals[1] += notes[row, 1]
+    totals[2] += notes[row, 2]
+    totals[3] += notes[row, 3]
+    return notes[row, 0]
 
 
 @njit(cache=True)
@@ -146,6 +146,101 @@ def fill_known(where, where_keys, table, flat_ids, totals):
     for k in range(len(where)):
         entry = entries[_place(keys, where_keys[k])]
         flat_ids[where[k]] = entry if entry < notes[0, 0] else _note(notes, entry, totals)
+
+
+@njit(cache=True)
+def gather_keys(offsets, bins, shape, n_columns, where):
+    """The keys of wide patches: (patch, word) uint64, a byte a cell, and which patches have a cell of more than 255: (patch,) bool.
+
+    where : (patch,) int64 flat indices into (row, column), ascending; other arguments as in `encode_rows`
+    """
+    p_n, p_t = shape[0], shape[1]
+    per_bin = 1.0 / p_t
+    n_units = len(offsets) - 1
+    out = np.zeros((len(where), (p_n * p_t + 7) // 8), np.uint64)
+    beyond = np.zeros(len(where), np.bool_)
+    patch_of = np.full(n_columns, -1, np.int64)
+    start = 0
+    while start < len(where):
+        row = where[start] // n_columns
+        stop = start
+        while stop < len(where) and where[stop] // n_columns == row:
+            patch_of[where[stop] - row * n_columns] = stop
+            stop += 1
+        for u in range(row * p_n, min((row + 1) * p_n, n_units)):
+            first = (u - row * p_n) * p_t
+            last_bin, times = np.int64(-1), 0
+            for i in range(offsets[u], offsets[u + 1]):
+                b = np.int64(bins[i])
+                column = np.int64((b + 0.5) * per_bin)  # as in `encode_rows`
+                times = times * (b == last_bin) + 1
+                last_bin = b
+                if b < 0 or column >= n_columns or patch_of[column] < 0:
+                    continue
+                if times <= 255:
+                    cell = first + b - column * p_t
+                    out[patch_of[column], cell >> 3] += _ONE << np.uint64(8 * (cell & 7))
+                else:
+                    beyond[patch_of[column]] = True
+        patch_of[:] = -1
+        start = stop
+    return out, beyond
+
+
+@njit(cache=True, inline="always")
+def _slot(slots, keys, k):
+    """Where the k-th key of several words is in an open-addressing table, or the empty slot where it would go."""
+    words = keys.shape[1]
+    mixed = np.uint64(0)
+    for w in range(words):
+        mixed = (mixed ^ keys[k, w]) * _GOLDEN
+        mixed ^= mixed >> _HALF
+    last = np.uint64(len(slots) - 1)
+    i = ((mixed * _GOLDEN) >> _HALF) & last
+    while slots[i, words] != _EMPTY:
+        same = True
+        for w in range(words):
+            same &= slots[i, w] == keys[k, w]
+        if same:
+            break
+        i = (i + _ONE) & last
+    return i
+
+
+@njit(cache=True)
+def insert_wide(slots, new_keys, entries):
+    """Put keys of several words into a table: the first that it lacks gets entries[0], the next entries[1]; which these are, (key,) int64.
+
+    slots : (slot, word + 1) uint64, a power of two of them and fewer than half taken; in the last column entry + 1, 0 = empty
+    """
+    words = new_keys.shape[1]
+    new = np.empty(len(new_keys), np.int64)
+    n = 0
+    for k in range(len(new_keys)):
+        i = _slot(slots, new_keys, k)
+        if slots[i, words] == _EMPTY:
+            slots[i, :words] = new_keys[k]
+            slots[i, words] = np.uint64(entries[n]) + _ONE
+            new[n] = k
+            n += 1
+    return new[:n]
+
+
+@njit(cache=True)
+def fill_wide(where, where_keys, slots, notes, flat_ids, totals):
+    """The ids of wide patches whose keys are in the table; which are not, (patch,) int64. Arguments as in `encode_rows`, `insert_wide`."""
+    words = where_keys.shape[1]
+    missed = np.empty(len(where), np.int64)
+    n = 0
+    for k in range(len(where)):
+        i = _slot(slots, where_keys, k)
+        if slots[i, words] == _EMPTY:
+            missed[n] = k
+            n += 1
+            continue
+        entry = np.int64(slots[i, words]) - 1
+        flat_ids[where[k]] = entry if entry < notes[0, 0] else _note(notes, entry, totals)
+    return missed[:n]
 
 
 @njit(cache=True)

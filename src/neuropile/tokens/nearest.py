@@ -14,8 +14,8 @@ _BATCH = 8192
 _STEP_BETWEEN = 1e-9
 #: A cut that would set apart a smaller share than this is made in the middle: it would leave leaves nearly empty.
 _LEAST_SHARE = 0.15
-#: Up to here every whole number is a float32.
-_EXACT_IN_32_BITS = 2**24
+#: Types of scores, and below which every score is exact in them: the shortest are the fastest.
+_KINDS = ((np.int16, 2.0**15), (np.float32, 2.0**24), (np.float64, np.inf))
 
 
 def features_of(patches: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -56,7 +56,7 @@ class Nearest:
         self.root = np.linalg.cholesky(self.form.astype(np.float64))
         number = np.arange(1, len(motifs)) if self.cosine else np.arange(len(motifs))  # silence has no direction
         cells = motifs[number].astype(np.int64)
-        squares = self._squares(cells)
+        squares = ((cells @ self.form) * cells).sum(axis=1) + (0 if self.cosine else 2 * cells.sum(axis=1) ** 2)
         points = self._places(cells, squares)
         nothing = np.zeros(len(cells), np.int64)
         self.cells = np.hstack([motifs[number], np.zeros((len(cells), 1), np.uint8)])
@@ -78,38 +78,30 @@ class Nearest:
         """
         out = np.zeros(len(patches), np.int64)
         for start in range(0, len(patches), _BATCH):
-            part = np.minimum(patches[start : start + _BATCH], 255).astype(np.int64)
+            part = np.minimum(patches[start : start + _BATCH], 255).astype(np.float64)
             # patches with spikes in the same cells go the same way through the boxes: one after the other they find them in the cache
-            alike = np.argsort((part > 0) @ (1 << np.arange(part.shape[1], dtype=np.uint64)), kind="stable")
+            alike = np.lexsort(np.packbits(part > 0, axis=1).T)
             out[start + alike] = self._find(part[alike])
         return out
 
     def _find(self, patches: np.ndarray) -> np.ndarray:
-        squares = self._squares(patches)
-        weights = np.pad(patches if self.cosine else 2 * patches @ self.form, ((0, 0), (0, 1)))
-        totals = patches.sum(axis=1) * (0 if self.cosine else 4)
+        """patches : (patch, cell) whole numbers as float64: all sums stay far below 2**53, and products of matrices are fast."""
+        formed, sums = patches if self.cosine else patches @ self.form, patches.sum(axis=1)
+        squares = (formed * patches).sum(axis=1) + (0 if self.cosine else 2 * sums**2)
+        weights = np.pad(formed if self.cosine else 2 * formed, ((0, 0), (0, 1)))
+        totals = (0 if self.cosine else 4) * sums
         points = self._places(patches, squares).astype(np.float32)
-        small = 2 * np.sqrt(squares * float(self.largest)) + self.largest < _EXACT_IN_32_BITS
-        best = np.zeros(len(patches), np.int64)
-        for part, kind in ((small, np.float32), (~small, np.float64)):
-            asked = np.flatnonzero(part & (squares > 0))  # silence is nearest to silence
+        largest = 2 * np.sqrt(squares * self.largest) + self.largest  # no score is larger
+        best, least = np.zeros(len(patches), np.int64), 0.0
+        for kind, most in _KINDS:
+            asked = np.flatnonzero((largest >= least) & (largest < most) & (squares > 0))  # silence is nearest to silence
+            least = most
             if len(asked):
-                best[asked] = find_nearest(
-                    weights[asked].astype(kind),
-                    totals[asked].astype(kind),
-                    points[asked],
-                    self._leaves_as(kind),
-                    squares[asked].astype(np.float64),
-                    self.cosine,
-                )
+                of_queries = (weights[asked].astype(kind), totals[asked].astype(kind), points[asked], squares[asked])
+                best[asked] = find_nearest(*of_queries, self._leaves_as(kind), self.cosine)
         if self.cosine:  # at a right angle to every motif: silence is no farther, and comes first
             best[(self.motifs[best] * patches).sum(axis=1) == 0] = 0
         return best
-
-    def _squares(self, patches: np.ndarray) -> np.ndarray:
-        """The squared distance of patches from silence, (patch,) int64."""
-        own = ((patches @ self.form) * patches).sum(axis=1)
-        return own if self.cosine else own + 2 * patches.sum(axis=1) ** 2
 
     def _places(self, patches: np.ndarray, squares: np.ndarray) -> np.ndarray:
         """Where patches lie: (patch, feature) float64, padded with 0 to a multiple of STEP features."""
@@ -120,10 +112,11 @@ class Nearest:
         return np.pad(places, ((0, 0), (0, -places.shape[1] % STEP)))
 
     def _leaves_as(self, kind: type) -> tuple[np.ndarray, ...]:
-        """See `find_nearest`; `kind` is the type of whole numbers."""
+        """The leaves as `find_nearest` has them; `kind` is the type of whole numbers."""
         if kind not in self._arranged:
             cells, norms = np.ascontiguousarray(self.cells[self.rows].transpose(0, 2, 1)), self.norms[self.rows]
-            of_points = (self.totals[self.rows].astype(kind), self.terms[self.rows].astype(kind), (1 / np.sqrt(norms)).astype(kind), norms, self.numbers)
+            scales = (1 / np.sqrt(norms)).astype(np.float64 if kind is np.float64 else np.float32)
+            of_points = (self.totals[self.rows].astype(kind), self.terms[self.rows].astype(kind), scales, norms, self.numbers)
             self._arranged[kind] = (self.low, self.high, cells, *of_points)
         return self._arranged[kind]
 
