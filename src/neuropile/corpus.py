@@ -98,7 +98,7 @@ def _check_disjoint(table: pa.Table) -> None:
     twice += [names[int(i)].as_py() for i in order[overlap + 1]]
     if twice:
         told = f"{len(set(twice))} segments are in more than one of the piles ({', '.join(sorted(set(twice))[:3])}, ...)"
-        raise PileError(f"{told}; leave one pile out, or build one under another dataset name")
+        raise PileError(f"{told}: by name, or by bins of one session; leave one pile out, or choose all its units in one pile")
 
 
 def _ids(table: pa.Table, by: str) -> list[str]:

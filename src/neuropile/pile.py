@@ -65,6 +65,8 @@ class Pile:
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
             return self.take(np.arange(len(self))[i])
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"segment {i} of a pile of {len(self)}")
         i = range(len(self))[i]
         return self._segment(i, {name: self.table.column(name)[i].as_py() for name in SEGMENT_SCHEMA.names})
 
@@ -296,6 +298,8 @@ def open_pile(path: str | Path) -> Pile:
         return Pile(listed.table, _source_of(listed), listed.meta, orders=listed.orders)
     if isinstance(root, Path) and not root.exists():
         raise PileError(f"{path}: no such pile; make one with: neuropile pile STORE --out {path}")
+    if isinstance(root, Path) and root.is_file():
+        raise PileError(f"{path} is not a pile: a pile's file is called NAME.parquet")
     return _open_published(root.resolve() if isinstance(root, Path) else root)
 
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -254,7 +254,12 @@ def working(out: Path, job: str) -> Iterator[Path]:
     folder = out.parent / f".{out.name}.{name}.work"
     with _alone(out):
         folder.mkdir(exist_ok=True)
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            with suppress(OSError):  # only where nothing was done yet
+                folder.rmdir()
+            raise
         for left in out.parent.iterdir():  # of earlier tries with other parameters, too
             if re.fullmatch(rf"\.{re.escape(out.name)}\.[0-9a-f]{{12}}\.work", left.name):
                 shutil.rmtree(left, ignore_errors=True)

@@ -42,6 +42,9 @@ class StoreSource:
         try:
             session = Session(self.root(store) / key)
         except StoreError as e:
+            root = self.root(store)
+            if not remote.is_remote(root) and not root.exists():
+                raise PileError(f"the pile's store {store} is not there; put it back where it was, or make the pile again") from None
             raise PileError(f"the pile's session {key} is not in {store} ({e}); put the store back where it was, or make the pile again") from None
         if session.key != key:
             raise PileError(f"{store}/{key} is a copy of session {session.key}; put the store back as it was, or make the pile again")

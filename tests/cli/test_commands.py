@@ -206,3 +206,9 @@ def test_a_store_without_a_licence_is_told_in_strict_json(tmp_path: Path) -> Non
     run("ingest", NWB, "--store", tmp_path / "s")
     text = run("info", tmp_path / "s", "--json").stdout
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["datasets"][0]["license"] is None
+
+
+def test_ctrl_c_is_one_line_and_its_own_exit_code(tmp_path: Path) -> None:
+    code = "import os, signal, sys, neuropile.store as s; s.open_store = lambda p: os.kill(os.getpid(), signal.SIGINT); from neuropile.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "units", str(tmp_path), "--where", "true"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "stopped; the same command again goes on from what is done, or begins anew\n")

@@ -339,7 +339,7 @@ def test_piles_that_cannot_be_encoded_are_refused(pile: Pile, vocabulary: Vocabu
         tokens.encode(pile.take(np.arange(0)), vocabulary, tmp_path / "t.parquet")
     with pytest.raises(PileError, match="no segment of the pile holds a patch of 1 units x 10 bins"):
         tokens.report(make_pile(tiny_store, quality="all", max_tokens=60), vocabulary)
-    with pytest.raises(RunError, match=r"the vocabulary is of bins of 1/50 s, .* of 1/10 s; make the pile with --bin 1/50"):
+    with pytest.raises(PileError, match=r"the vocabulary is of bins of 1/50 s, .* of 1/10 s; make the pile with --bin 1/50"):
         tokens.report(make_pile(tiny_store, bin_width=0.1), vocabulary)
     (tmp_path / "t.parquet").touch()
     with pytest.raises(PileError, match=r"t\.parquet exists"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -48,10 +49,25 @@ for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, s
 app.add_typer(tokens, name="tokens")
 
 
+class _Stopped(BaseException):
+    """Ctrl-C; not KeyboardInterrupt, of which typer says nothing."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
 def main() -> None:
     """Run a command; an error of ours is one line on standard error and exit code 1."""
+    signal.signal(signal.SIGINT, _stop)
     try:
         app()
+    except _Stopped:
+        _end_stopped()
+    except RuntimeError as e:
+        if "Query interrupted" not in str(e):  # what DuckDB makes of Ctrl-C
+            raise
+        _end_stopped()
     except NeuropileError as e:
         _end(str(e))
     except BrokenPipeError:
@@ -60,6 +76,11 @@ def main() -> None:
     except OSError as e:
         # What the file system refuses (a full disk, a read-only folder) is the user's to mend, not a fault in the code.
         _end(str(NeuropileError(f"{e.strerror or e}{f': {e.filename}' if e.filename else ''}")))
+
+
+def _end_stopped() -> None:
+    say("stopped; the same command again goes on from what is done, or begins anew")
+    sys.exit(130)
 
 
 def _end(error: str) -> None:

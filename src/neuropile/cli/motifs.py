@@ -54,7 +54,7 @@ def motifs(
         plotting.save(top_motifs(found.patches(_FIGURE), top["count"].to_numpy(), found.n_patches, found.coverage(), title), figure)
     if not as_json:
         _tell(found)
-        say(f"next: neuropile tokens fit {out} --out vocabulary")
+        say(f"next: neuropile tokens fit {out} --out vocab.parquet{'' if found.meta['splits'] == ['train'] else ' --any-split'}")
     facts = {"silent_share": found.silent_share, "coverage": {str(k): share for k, share in found.coverage().items()}}
     emit({"table": str(out), "figure": str(figure) if figure else None, **found.meta, **facts}, as_json)
 

@@ -25,7 +25,7 @@ _COLUMNS = ["dataset", "patches", "unobserved", "silent_share", "exact_share", "
 def fit(
     motifs: Annotated[Path, typer.Argument(parser=here, help="A motif table, from neuropile motifs.")],
     out: Annotated[Path, typer.Option(parser=here, help="The vocabulary's file, such as vocab.parquet.")],
-    size: Annotated[int, typer.Option(help="How many motifs are kept, the silent one among them.")] = 32_000,
+    size: Annotated[int | None, typer.Option(help="How many motifs are kept, the silent one among them; by default 32 000, or all there are.")] = None,
     distance: Annotated[str, typer.Option(help="How others find their nearest: count (spikes and their place) or cosine.")] = "count",
     any_split: Annotated[bool, typer.Option("--any-split", help="Take motifs that were counted on more than the training split.")] = False,
     replace: Replace = False,

@@ -30,9 +30,9 @@ def draw_stats(histogram: pd.DataFrame, rates: pd.DataFrame, regions: pd.DataFra
         rate.stairs(n, edges, label=f"{dataset} ({len(own):,} units)")
     rate.set(xlabel="rate (Hz)", ylabel="units", xscale="log", title="how fast units fire")
     most = regions.assign(region=regions["region"].fillna("not known")).nlargest(MOST_REGIONS, "tokens").iloc[::-1]
-    region.barh(most["region"].astype(str), most["tokens"])
-    region.set(xlabel="tokens", title=f"regions ({len(regions)})")
+    region.barh(most["region"].astype(str), most["tokens"] / 1e6)
+    region.set(xlabel="tokens (millions)", title=f"regions ({len(regions)})")
     for axes in (counts, rate):
         if len(axes.get_legend_handles_labels()[0]) <= 12:
-            axes.legend(fontsize="small")
+            axes.legend(fontsize="small", frameon=False, loc="upper right" if axes is counts else "upper left")
     return figure

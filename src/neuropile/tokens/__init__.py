@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuropile import parquet, run
+from neuropile.binning import as_width
 from neuropile.errors import PileError, StoreError
 from neuropile.paths import replacing
 from neuropile.pile import Pile, Shard
@@ -31,13 +32,17 @@ MOTIFS_KIND = "neuropile motifs"
 MOTIFS_VERSION = 1
 
 
-def fit(table: str | Path, size: int = 32_000, *, distance: str = "count", any_split: bool = False) -> Vocabulary:
+#: Motifs that are kept where nobody says how many.
+SIZE = 32_000
+
+
+def fit(table: str | Path, size: int | None = None, *, distance: str = "count", any_split: bool = False) -> Vocabulary:
     """A vocabulary of the most frequent motifs of a table.
 
     Parameters
     ----------
     table : a file of `motifs.count`; only its head is read
-    size : how many motifs, the silent one always among them; five more ids are reserved
+    size : how many motifs, the silent one always among them, by default SIZE or all there are; five more ids are reserved
     distance : how a motif that is not kept finds its nearest: "count" (spikes and their place) or "cosine"
     any_split : take a table that counted more than the training split
 
@@ -45,11 +50,11 @@ def fit(table: str | Path, size: int = 32_000, *, distance: str = "count", any_s
     ------
     PileError : the file is no motif table, has fewer motifs, or counted other splits than train
     """
-    if size < 2:
+    if size is not None and size < 2:
         raise PileError(f"a vocabulary of {size} motifs tells nothing apart; take 2 or more")
     if distance not in DISTANCES:
         raise PileError(f"distance is {distance!r}; it must be one of {', '.join(DISTANCES)}")
-    meta, motifs, counts = _head_of_table(Path(table), size)
+    meta, motifs, counts = _head_of_table(Path(table), size or SIZE)
     others = sorted(set(meta["splits"]) - {"train"})
     if others and not any_split:
         raise PileError(
@@ -58,6 +63,7 @@ def fit(table: str | Path, size: int = 32_000, *, distance: str = "count", any_s
         )
     silent = ~motifs.any(axis=1)
     n_there = int(meta["n_unique"]) + (0 if meta["n_silent"] else 1)
+    size = min(SIZE, n_there) if size is None else size
     if size > n_there:
         raise PileError(f"{size} motifs were asked for, and {table} has {n_there} (with the silent one); take {n_there} or fewer")
     kept = np.concatenate([np.zeros((1, motifs.shape[1]), np.uint8), motifs[~silent][: size - 1]])
@@ -227,6 +233,13 @@ def _checked(pile: Pile, part: _Part, vocabulary: Vocabulary) -> dict[str, Accur
     return part.accuracy
 
 
+def _refuse_width(pile: Pile, vocabulary: Vocabulary) -> None:
+    width = as_width(str(pile.meta["bin_width"]))
+    if width != vocabulary.bin_width:
+        found = f"the vocabulary is of bins of {vocabulary.bin_width} s, the pile of bins of {width} s"
+        raise PileError(f"{found}; make the pile with --bin {vocabulary.bin_width}, or fit a vocabulary on motifs of this one")
+
+
 def _refuse_empty(pile: Pile) -> None:
     if not len(pile):
         raise PileError("the pile is empty: there is nothing to encode")
@@ -241,6 +254,7 @@ def report(pile: Pile, vocabulary: Vocabulary, *, engine: Engine = SERIAL, progr
     RunError : some segments could not be read
     """
     _refuse_empty(pile)
+    _refuse_width(pile, vocabulary)
     done = run.map_combine(pile.shards(), partial(_encode_shard, vocabulary, None), _joined, engine=engine, progress=progress, label="encoding")
     found = _checked(pile, done.whole("the report"), vocabulary)
     return {**dict(sorted(found.items())), "": sum(found.values(), Accuracy())}
@@ -261,6 +275,7 @@ def encode(
     out = Path(out)
     refuse_existing(out, replace)
     _refuse_empty(pile)
+    _refuse_width(pile, vocabulary)
     job = json.dumps([KIND, VERSION, pile.digest, vocabulary.digest])
     with run.working(out, job) as folder:
         each = partial(_encode_shard, vocabulary, folder)

@@ -225,6 +225,8 @@ def _drawn(motif: np.ndarray) -> str:
 
 def refuse_existing(path: Path, replace: bool) -> None:
     """Raise PileError if a file is there that must not be written anew."""
+    if path.is_dir():
+        raise PileError(f"{path} is a folder; give the name of a file")
     if path.exists() and not replace:
         raise PileError(f"{path} exists; give another name, or --replace (replace=True) to write it anew")
 
