@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from neuropile import Store, create_store, make_pile, open_store, testing
-from neuropile.building import add_recording
+from neuropile import Store, create_store, layout, make_pile, open_store, parquet, testing
+from neuropile.building import Outcome, add_recording, ingest
 from neuropile.errors import UnreadableFile
 from neuropile.readers import published_rows
 from neuropile.writing import Provenance
@@ -139,12 +140,215 @@ def row(segment: str, n_units: int = 2, n_bins: int = 10, session: str = "s") ->
         ([row("segment_0") | {"spike_counts": [[1, 2], [1]]}], "units have 1 to 2 counts"),
         ([row("segment_0") | {"spike_counts": [[1, None], [1, 2]]}], "or missing ones"),
         ([row("segment_0") | {"spike_counts": []}], "a row without units"),
+        ([row("segment_0"), row("segment_20230101")], "only 2 are there and 20230100 would be missing: such numbers are no places"),
+        ([row("segment_0"), row("segment_999999999999999999")], "only 2 are there and 999999999999999998 would be missing"),
+        ([row("segment_0"), row(f"segment_{10**30}")], "not segment_<k>"),
     ],
 )
 def test_rows_that_make_no_session_are_told(tmp_path: Path, rows: list[dict[str, Any]], words: str) -> None:
     write_rows(rows, tmp_path / "corpus", {"train": 1})
     with pytest.raises(UnreadableFile, match=words):
         stored(tmp_path / "corpus", tmp_path / "store")
+
+
+def write_file(rows: list[dict[str, Any]], folder: Path, kind: pa.DataType, **options: Any) -> Path:
+    """Rows as they are, in order, as the one file of a corpus."""
+    (folder / "data").mkdir(parents=True)
+    columns = {c: pa.array([r[c] for r in rows], pa.list_(pa.list_(kind)) if c == "spike_counts" else None) for c in rows[0]}
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def taken_in(place: Path, store: Path) -> dict[str, Outcome]:
+    """What became of each session of a corpus, by its key."""
+    made = create_store(store)
+    return {o.session: o for s in published_rows.sessions(place) for o in ingest([s], made, dataset=s.dataset)}
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "words"),
+    [
+        ({"spike_counts": None}, pa.int64(), "row 1: a row without units"),
+        ({"spike_counts": [[1, 2], [1]]}, pa.int64(), "row 1: a row whose units have 1 to 2 counts"),
+        ({"spike_counts": [[1, 2], [1, -3]]}, pa.int64(), "row 1: unit 1 has the count -3 in bin 1; counts are whole numbers from 0"),
+        (
+            {"spike_counts": [[1, 2, 0], [1, 3_000_000_000, 0]]},
+            pa.int64(),
+            "unit 1 has the count 3000000000 in bin 1; no neuron or multi-unit fires more than 65535",
+        ),
+        ({"spike_counts": [[2**63 + 5, 2]]}, pa.uint64(), "unit 0 has the count 9223372036854775813 in bin 0"),
+        ({"segment_id": "seg0"}, pa.int64(), "row 1 is called 'seg0' of session 'bad', not segment_<k>"),
+        ({"segment_id": None}, pa.int64(), "row 1 is called 'None' of session 'bad', not segment_<k>"),
+    ],
+)
+def test_a_bad_row_fails_its_own_session_only(tmp_path: Path, bad: dict[str, Any], kind: pa.DataType, words: str) -> None:
+    rows = [row("segment_0", session="a"), row("segment_0", session="bad") | bad, row("segment_1", session="bad"), row("segment_0", session="z")]
+    write_file(rows, tmp_path / "corpus", kind)
+    told = taken_in(tmp_path / "corpus", tmp_path / "store")
+    assert {k: o.status for k, o in told.items()} == {"corpus/a": "stored", "corpus/bad": "failed", "corpus/z": "stored"}
+    assert words in str(told["corpus/bad"].error)
+    assert list(open_store(tmp_path / "store")) == ["corpus/a", "corpus/z"]
+
+
+def test_the_largest_count_comes_in(tmp_path: Path) -> None:
+    counts = [[65535, 0, 1], [0, 0, 2]]
+    write_file([row("segment_0") | {"spike_counts": counts}], tmp_path / "corpus", pa.int64())
+    np.testing.assert_array_equal(stored(tmp_path / "corpus", tmp_path / "store")["corpus/s"].counts("0.02", dtype=np.uint16).values, counts)
+
+
+def test_counts_that_are_not_whole_are_told(tmp_path: Path) -> None:
+    write_file([row("segment_0") | {"spike_counts": [[0.5, 1.0]]}], tmp_path / "corpus", pa.float64())
+    with pytest.raises(UnreadableFile, match="row 0: counts of type double, sought whole numbers from 0"):
+        stored(tmp_path / "corpus", tmp_path / "store")
+
+
+def test_rows_that_name_no_session_are_one_failed_source(tmp_path: Path) -> None:
+    rows = [row("segment_0", session="a"), row("segment_0") | {"session_id": None}, row("segment_1") | {"session_id": None}]
+    write_file(rows, tmp_path / "corpus", pa.uint8())
+    told = taken_in(tmp_path / "corpus", tmp_path / "store")
+    assert {k: o.status for k, o in told.items()} == {"corpus/a": "stored", "corpus/rows-without-session_id": "failed"}
+    assert "row 1 is called 'segment_0' of session None" in str(told["corpus/rows-without-session_id"].error)
+
+
+def test_files_are_read_once_however_many_rows_are_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file([row("segment_0", session=f"s{i}") | {"spike_counts": None} for i in range(6)], tmp_path / "corpus", pa.uint8())
+    read: list[int] = []
+    rows_of_file = published_rows.Corpus._rows
+
+    def counted(self: published_rows.Corpus, file: int) -> Iterator[pa.Scalar]:
+        read.append(file)
+        return rows_of_file(self, file)
+
+    monkeypatch.setattr(published_rows.Corpus, "_rows", counted)
+    told = taken_in(tmp_path / "corpus", tmp_path / "store")
+    assert [o.status for o in told.values()] == ["failed"] * 6
+    assert read == [0]
+
+
+def flip_in_counts(path: Path) -> None:
+    """Flip one bit in the last page of a file's counts."""
+    meta = pq.read_metadata(path)
+    group = meta.row_group(meta.num_row_groups - 1)
+    chunk = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith("spike_counts"))
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_fails_the_sessions_it_may_be_in(tmp_path: Path) -> None:
+    rows = [row("segment_0", n_bins=200, session=s) for s in ("a", "b", "c", "d", "e")]
+    options = {"row_group_size": 4, "write_page_checksum": True, "compression": "none", "use_dictionary": False}
+    flip_in_counts(write_file(rows, tmp_path / "corpus", pa.uint8(), **options))
+    told = taken_in(tmp_path / "corpus", tmp_path / "store")
+    assert [o.status for o in told.values()] == ["stored"] * 4 + ["failed"]
+    assert "train-00000-of-00001.parquet is damaged" in str(told["corpus/e"].error)
+
+
+@pytest.mark.parametrize("lost", ["train-00000-of-00002", "train-00001-of-00002", "test-00001-of-00003"])
+def test_a_missing_file_of_a_set_is_told(tmp_path: Path, lost: str) -> None:
+    write_rows([row(f"segment_{i}") for i in range(6)], tmp_path / "corpus", {"train": 2, "test": 3})
+    (tmp_path / "corpus" / "data" / f"{lost}.parquet").unlink()
+    assert published_rows.takes(tmp_path / "corpus")
+    with pytest.raises(UnreadableFile, match=rf"data/{lost}.parquet is missing \(. of the . files of t.* are there\); fetch all of them"):
+        published_rows.sessions(tmp_path / "corpus")
+
+
+def test_files_of_two_sets_are_told(tmp_path: Path) -> None:
+    write_rows([row("segment_0")], tmp_path / "corpus", {"train": 1})
+    file = tmp_path / "corpus" / "data" / "train-00000-of-00001.parquet"
+    file.with_name("train-00000-of-00002.parquet").write_bytes(file.read_bytes())
+    with pytest.raises(UnreadableFile, match="files of train are of a set of 1 and of one of 2"):
+        published_rows.sessions(tmp_path / "corpus")
+
+
+def pile_of_counts(folder: Path, seed: int = 5) -> Path:
+    """A dense pile of ours with two splits."""
+    write_rows(rows_of(some_sessions(np.random.default_rng(seed)), 10_000, "lab"), folder / f"corpus{seed}", {"train": 1})
+    made = stored(folder / f"corpus{seed}", folder / f"store{seed}")
+    make_pile(made, max_tokens=40, test=0.4, split_by="segment").publish(folder / f"p{seed}", layout="dense")
+    return folder / f"p{seed}"
+
+
+def test_files_of_a_pile_of_ours_are_those_its_marker_lists(tmp_path: Path) -> None:
+    pile, name = pile_of_counts(tmp_path), "data/train-00000-of-00001.parquet"
+    whole = (pile / name).read_bytes()
+    (pile / name).write_bytes(whole + whole[-8:])
+    with pytest.raises(UnreadableFile, match=rf"{name} cannot be read \(it has {len(whole) + 8} bytes, pile.json says {len(whole)}\)"):
+        published_rows.sessions(pile)
+    at = whole.rindex(b"neuropile.sha256") - 40
+    (pile / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(UnreadableFile, match="its footer is not the one that was written"):
+        published_rows.sessions(pile)
+    parquet.seal(pile / name)
+    with pytest.raises(UnreadableFile, match="is not the file its marker speaks of"):
+        published_rows.sessions(pile)
+    (pile / name).write_bytes(whole)
+    flip_in_counts(pile / name)
+    assert "failed" in {o.status for o in taken_in(pile, tmp_path / "flipped").values()}
+    (pile / name).write_bytes(whole)
+    (pile / "data" / "val-00000-of-00001.parquet").write_bytes(whole)
+    with pytest.raises(UnreadableFile, match=r"data/val-00000-of-00001.parquet is not one of the files that pile.json lists"):
+        published_rows.sessions(pile)
+    (pile / "data" / "val-00000-of-00001.parquet").unlink()
+    (pile / name).unlink()
+    with pytest.raises(UnreadableFile, match=r"data/train-00000-of-00001.parquet is missing, which pile.json lists"):
+        published_rows.sessions(pile)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"files": None}, "does not list its files with their digests"),
+        ({"files": {"data/train-00000-of-00001.parquet": {"bytes": "9"}}}, "does not list its files with their digests"),
+        ({"bin_width": "1e-999999999"}, "names no bin width"),
+        ({"bin_width": "1/0"}, "names no bin width"),
+        ({"bin_width": ["0.02"]}, "names no bin width"),
+        ({"format": "x"}, "it says|says it is 'x'"),
+    ],
+)
+def test_a_marker_changed_and_sealed_again_is_told(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    pile = pile_of_counts(tmp_path)
+    marker = json.loads((pile / "pile.json").read_text())
+    del marker["sha256"]
+    layout.write_marker(marker | values, pile / "pile.json")
+    with pytest.raises(UnreadableFile, match=words):
+        published_rows.sessions(pile)
+
+
+def test_an_edited_marker_is_told(tmp_path: Path) -> None:
+    pile = pile_of_counts(tmp_path)
+    (pile / "pile.json").write_text((pile / "pile.json").read_text().replace('"1/50"', '"1/10"'))
+    with pytest.raises(UnreadableFile, match=r"pile.json is not as it was written.*fetch pile.json again"):
+        published_rows.sessions(pile)
+
+
+def test_segments_past_every_recording_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published_rows, "_MAX_BINS", 40)
+    write_rows([row("segment_0"), row("segment_3")], tmp_path / "fits", {"train": 1})
+    assert len(stored(tmp_path / "fits", tmp_path / "one")) == 1
+    write_rows([row("segment_0"), row("segment_4")], tmp_path / "corpus", {"train": 1})
+    with pytest.raises(UnreadableFile, match="50 bins from its first segment to segment_4, more than 40"):
+        stored(tmp_path / "corpus", tmp_path / "store")
+
+
+def test_datasets_and_sessions_whose_names_are_alike_stay_apart(tmp_path: Path) -> None:
+    rows = [row("segment_0", 1, session="s") | {"source_dataset": "d/1"}, row("segment_1", 1, session="s") | {"source_dataset": "d/1"}]
+    rows += [row("segment_0", 2, session="s") | {"source_dataset": "d 1"}]
+    rows += [row("segment_0", 3, session="x/1") | {"source_dataset": "e"}, row("segment_0", 4, session="x 1") | {"source_dataset": "e"}]
+    write_rows(rows, tmp_path / "corpus", {"train": 1})
+    store = stored(tmp_path / "corpus", tmp_path / "store")
+    found = {k: (store[k].n_units, store[k].record["n_spikes"]) for k in store}
+    assert sorted(found.values()) == [(1, 20), (2, 20), (3, 30), (4, 40)]
+    assert all(k.startswith(("d_1-", "e/x_1-")) for k in found)
+
+
+def test_rows_of_another_kind_are_told(tmp_path: Path) -> None:
+    (tmp_path / "corpus" / "data").mkdir(parents=True)
+    columns = {"spike_counts": pa.array([[1, 2]]), "subject_id": ["m"], "session_id": ["s"], "segment_id": ["segment_0"]}
+    pq.write_table(pa.table(columns), tmp_path / "corpus" / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(UnreadableFile, match=r"spike_counts is list<.*sought for each unit a list of counts"):
+        published_rows.sessions(tmp_path / "corpus")
 
 
 def test_a_damaged_file_is_told_by_name(tmp_path: Path) -> None:
@@ -221,6 +425,20 @@ def test_a_repository_of_the_hub_comes_in_as_its_folder_does(hub: HubState, tmp_
         np.testing.assert_array_equal(store[f"corpus/{name}"].counts("0.02").values, counts)
     source = store[f"corpus/{next(iter(sessions))[1]}"].record["sources"][0]
     assert source["url"].startswith("hf://datasets/lab/corpus/data/")
+
+
+def test_files_of_a_pile_of_ours_far_away_are_those_its_marker_lists(hub: HubState, tmp_path: Path) -> None:
+    pile = pile_of_counts(tmp_path)
+    shutil.copytree(pile, hub.root / "main")
+    place = UPath("hf://datasets/lab/corpus", endpoint=hub.endpoint, token=False)
+    here, there = stored(pile, tmp_path / "here"), stored(place, tmp_path / "there")
+    assert {k: there[k].record["content_digest"] for k in there} == {k: here[k].record["content_digest"] for k in here}
+    file = hub.root / "main" / "data" / "train-00000-of-00001.parquet"
+    data = bytearray(file.read_bytes())
+    data[data.rindex(b"neuropile.sha256") - 40] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(UnreadableFile, match=r"train-00000-of-00001.parquet cannot be read \(.*its footer is not the one that was written"):
+        published_rows.sessions(UPath("hf://datasets/lab/corpus", endpoint=hub.endpoint, token=False))
 
 
 def test_the_command_takes_in_a_repository_by_its_address(hub: HubState, tmp_path: Path) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neuropile import kernels, parquet, remote
-from neuropile.errors import UnreadableFile
+from neuropile.errors import StoreError, UnreadableFile
 from neuropile.paths import safe_name, sha256_file
 from neuropile.readers import published_marker
 from neuropile.types import Asset, Reader, Recording, Spans, Subject, Trains
@@ -24,16 +27,25 @@ from neuropile.types import Asset, Reader, Recording, Spans, Subject, Trains
 #: What rows are called by; `source_dataset` is there in corpora of several datasets only.
 KEYS = ("subject_id", "session_id", "segment_id")
 COUNTS = "spike_counts"
-#: A file is data/train-00000-of-00003.parquet or lies beside the card; its name's first word is its split.
-_FILE = re.compile(r"(?:(?P<folder>[\w.-]+)/)?(?P<split>[A-Za-z_]+)-\d{5}-of-\d{5}\.parquet")
-_SEGMENT = re.compile(r"segment_(\d+)")
+_SEGMENT = re.compile(r"segment_([0-9]{1,18})")
 #: Rows decoded at once: each may hold some ten million counts.
 _ROWS_AT_ONCE = 4
+#: No neuron or multi-unit fires 65 535 times in 20 ms.
+_MAX_COUNT = 2**16 - 1
+#: Of one row: a list of Parquet holds 2**31 counts at most, and units do not fire in every second bin of 20 ms.
+_MAX_EVENTS = 2**30
+#: So many missing segments for each that is there make its number no place in a session, but a date or a key.
+_MAX_MISSING = 1000
+#: Seven hundred years of 20 ms.
+_MAX_BINS = 2**40
+#: What rows that name no session are called.
+_NAMELESS = "rows-without-session_id"
+Key = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One row of the corpus: which segment of its session it is, its split, and where it lies."""
+    """One row of the corpus: which segment of its session it is (-1: its name is none), its split, and where it lies."""
 
     number: int
     segment_id: str
@@ -51,68 +63,98 @@ class Corpus:
 
     def __init__(self, place: Any) -> None:
         self.place = place
-        self.files = _files(place)
-        self.bins_per_s = published_marker.bins_per_s(place)
+        marker = published_marker.read(place)
+        found = published_marker.files(place)
+        published_marker.check_complete(place, found, marker.files)
+        self.files = [(m.string, str(m["split"])) for m in found]
+        self.listed = marker.files
+        self.bins_per_s = marker.bins_per_s
         self.license = published_marker.licence(place)
-        self._kept: dict[tuple[int, int], Kept] = {}
+        self._kept: dict[tuple[int, int], Kept | UnreadableFile] = {}
+        self._damaged: dict[int, UnreadableFile] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    @cached_property
-    def sessions(self) -> dict[tuple[str, str, str], list[Part]]:
+    @property
+    def sessions(self) -> dict[Key, list[Part]]:
         """The rows of each (source_dataset, subject_id, session_id), in the order of their segments."""
-        found: dict[tuple[str, str, str], list[Part]] = {}
-        own = safe_name(str(self.place.name).partition("@")[0])
-        for i, (name, split) in enumerate(self.files):
-            table = self._columns(i)
-            for row, line in enumerate(table.to_pylist()):
-                number = _SEGMENT.fullmatch(str(line["segment_id"]))
-                if number is None or line["session_id"] is None:
-                    raise UnreadableFile(f"{self.place}/{name}: row {row} is called {line['segment_id']!r} of session {line['session_id']!r}, not segment_<k>")
-                key = (safe_name(line.get("source_dataset") or own), line["subject_id"] or "", line["session_id"])
-                found.setdefault(key, []).append(Part(int(number[1]), line["segment_id"], split, i, row))
-        return {key: sorted(parts, key=lambda p: p.number) for key, parts in sorted(found.items())}
+        return self._plan[0]
 
-    def _columns(self, file: int) -> pa.Table:
+    @property
+    def faults(self) -> dict[Key, str]:
+        """Of sessions with a row that is called by no name, which one that is."""
+        return self._plan[1]
+
+    @cached_property
+    def _plan(self) -> tuple[dict[Key, list[Part]], dict[Key, str]]:
+        found: dict[Key, list[Part]] = {}
+        faults: dict[Key, str] = {}
+        own = str(self.place.name).partition("@")[0]
+        for i, (name, split) in enumerate(self.files):
+            for row, line in enumerate(self._lines(i)):
+                number = _SEGMENT.fullmatch(str(line["segment_id"]))
+                key = (_text(line.get("source_dataset")) or own, _text(line["subject_id"]) or "", _text(line["session_id"]))
+                if number is None or key[2] is None:
+                    called = f"{str(line['segment_id'])[:80]!r} of session {key[2]!r}"
+                    faults.setdefault(key, f"{self.place}/{name}: row {row} is called {called}, not segment_<k> of a session; mend its name")
+                found.setdefault(key, []).append(Part(int(number[1]) if number else -1, str(line["segment_id"]), split, i, row))
+        ordered = sorted(found, key=lambda k: (k[0], k[1], k[2] is None, k[2] or ""))
+        return {key: sorted(found[key], key=lambda p: p.number) for key in ordered}, faults
+
+    def _lines(self, file: int) -> list[dict[str, Any]]:
+        """What each row of a file is called by."""
         name = self.files[file][0]
-        with self._open(file) as opened:
-            missing = [c for c in (COUNTS, *KEYS) if c not in opened.schema_arrow.names]
-            if missing:
-                hint = "; a sparse pile is opened as it is, with open_pile" if "gaps" in opened.schema_arrow.names else ""
-                raise UnreadableFile(f"{self.place}/{name}: rows without {', '.join(missing)}; it holds {', '.join(opened.schema_arrow.names)}{hint}")
-            return opened.read([c for c in (*KEYS, "source_dataset") if c in opened.schema_arrow.names])
+        try:
+            with self._open(file) as opened:
+                schema = opened.schema_arrow
+                missing = [c for c in (COUNTS, *KEYS) if c not in schema.names]
+                if missing:
+                    hint = "; a sparse pile is opened as it is, with open_pile" if "gaps" in schema.names else ""
+                    raise UnreadableFile(f"{self.place}/{name}: rows without {', '.join(missing)}; it holds {', '.join(schema.names)}{hint}")
+                kind = schema.types[schema.names.index(COUNTS)]
+                if not (_is_list(kind) and _is_list(kind.value_type)):
+                    raise UnreadableFile(f"{self.place}/{name}: {COUNTS} is {kind}, sought for each unit a list of counts; make it one")
+                return opened.read([c for c in (*KEYS, "source_dataset") if c in schema.names]).to_pylist()
+        except parquet.ERRORS as e:
+            raise UnreadableFile(f"{self.place}/{name} is damaged ({e}); fetch it again") from None
 
     def _open(self, file: int) -> pq.ParquetFile:
-        path = self.place / self.files[file][0]
+        name = self.files[file][0]
         try:
-            source = path.fs.open(path.path) if remote.is_remote(path) else str(path)
-            return remote.persist(lambda: pq.ParquetFile(source, pre_buffer=True), path)
-        except parquet.ERRORS as e:
-            raise UnreadableFile(f"{path} cannot be read ({e}); fetch it again") from None
+            return published_marker.opened(self.place / name, None if self.listed is None else self.listed[name])
+        except (StoreError, *parquet.ERRORS) as e:
+            raise UnreadableFile(f"{self.place / name} cannot be read ({e}); fetch it again") from None
 
     def kept(self, part: Part) -> Kept:
-        """The counts of a row as gap bytes."""
+        """The counts of a row as gap bytes, or UnreadableFile where it is bad."""
         if self._folder is None:
             self._read_all()
-        return self._kept[part.file, part.row]
+        found = self._kept.get((part.file, part.row), self._damaged.get(part.file))
+        if isinstance(found, Kept):
+            return found
+        raise UnreadableFile(str(found or f"{self.place}/{self.files[part.file][0]} has lost its row {part.row} while it was read; run again"))
 
     def _read_all(self) -> None:
+        """One pass over all files: a bad row fails its own session, a damaged file those with rows in it from there on."""
         folder = tempfile.TemporaryDirectory(prefix="neuropile-rows-")
-        session_of = {(p.file, p.row): i for i, parts in enumerate(self.sessions.values()) for p in parts}
-        for file in range(len(self.files)):
-            for row, counts in enumerate(self._rows(file)):
-                self._kept[file, row] = _keep(counts, Path(folder.name) / f"{session_of[file, row]}.gaps")
+        session_of = {(p.file, p.row): i for i, (key, parts) in enumerate(self.sessions.items()) if key not in self.faults for p in parts}
+        for file, (name, _) in enumerate(self.files):
+            try:
+                for row, counts in enumerate(self._rows(file)):
+                    if (file, row) in session_of:
+                        path = Path(folder.name) / f"{session_of[file, row]}.gaps"
+                        self._kept[file, row] = _kept_or_error(counts, path, f"{self.place}/{name}: row {row}")
+            except UnreadableFile as e:
+                self._damaged[file] = e
         self._folder = folder
 
-    def _rows(self, file: int) -> Iterator[np.ndarray]:
-        """The (unit, bin) counts of each row of a file."""
-        where = f"{self.place}/{self.files[file][0]}"
+    def _rows(self, file: int) -> Iterator[pa.Scalar]:
+        """The nested lists of each row of a file."""
         try:
             with self._open(file) as opened:
                 for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[COUNTS], use_threads=False):
-                    for row in batch.column(0):
-                        yield _matrix(row, where)
-        except parquet.ERRORS as e:
-            raise UnreadableFile(f"{where} is damaged ({e}); fetch it again") from None
+                    yield from batch.column(0)
+        except (MemoryError, *parquet.ERRORS) as e:
+            raise UnreadableFile(f"{self.place}/{self.files[file][0]} is damaged ({e}); fetch it again") from None
 
     @cached_property
     def assets(self) -> tuple[Asset, ...]:
@@ -147,19 +189,45 @@ class Kept:
             return ends, np.fromfile(f, np.uint8, int(ends[-1]))
 
 
+def _text(name: Any) -> str | None:
+    return None if name is None else str(name)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _kept_or_error(row: pa.Scalar, path: Path, where: str) -> Kept | UnreadableFile:
+    try:
+        return _keep(_matrix(row, where), path)
+    except UnreadableFile as e:
+        return e
+    except (MemoryError, pa.ArrowException) as e:
+        return UnreadableFile(f"{where} cannot be taken in ({e}); fetch it again")
+
+
 def _matrix(row: pa.Scalar, where: str) -> np.ndarray:
-    """A row's nested lists as (unit, bin)."""
+    """A row's nested lists as (unit, bin), every count checked to be one."""
     units = row.values
     if units is None or not len(units) or units.null_count:
         raise UnreadableFile(f"{where}: a row without units, or with one that is missing; fetch it again")
-    lengths = units.value_lengths().to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(units).to_numpy(zero_copy_only=False)
     values = units.flatten()
     if values.null_count or np.any(lengths != lengths[0]):
         raise UnreadableFile(f"{where}: a row whose units have {lengths.min()} to {lengths.max()} counts, or missing ones; fetch it again")
-    flat = values.to_numpy()
-    if flat.dtype.kind not in "iu" or (flat.size and flat.min() < 0):
-        raise UnreadableFile(f"{where}: counts of {flat.dtype}, some of them perhaps negative: sought whole numbers from 0")
-    return flat.reshape(len(units), int(lengths[0]))
+    if not pa.types.is_integer(values.type):
+        raise UnreadableFile(f"{where}: counts of type {values.type}, sought whole numbers from 0; make them whole")
+    counts = values.to_numpy().reshape(len(units), int(lengths[0]))
+    if not counts.size:
+        return counts
+    for at in (int(counts.argmin()), int(counts.argmax())):
+        unit, k = divmod(at, counts.shape[1])
+        if not 0 <= (n := int(counts[unit, k])) <= _MAX_COUNT:
+            why = f"no neuron or multi-unit fires more than {_MAX_COUNT} times in 20 ms" if n > 0 else "counts are whole numbers from 0"
+            raise UnreadableFile(f"{where}: unit {unit} has the count {n} in bin {k}; {why}: fetch it again")
+    if (total := int(counts.sum(dtype=np.int64))) > _MAX_EVENTS:
+        raise UnreadableFile(f"{where}: {total} events in {counts.size} counts, more than {_MAX_EVENTS}, which no recording has; fetch it again")
+    return counts
 
 
 def _keep(counts: np.ndarray, path: Path) -> Kept:
@@ -177,34 +245,14 @@ def _keep(counts: np.ndarray, path: Path) -> Kept:
     return Kept(path, start, *counts.shape)
 
 
-def _files(place: Any) -> list[tuple[str, str]]:
-    """The rows' files below a place, sorted, with the split of each."""
-    if remote.is_remote(place):
-        base = str(place.path).rstrip("/")
-        names = [str(n).removeprefix(base).lstrip("/") for n in remote.persist(lambda: place.fs.find(base, maxdepth=2), place)]
-    else:
-        names = [p.relative_to(place).as_posix() for pattern in ("*.parquet", "*/*.parquet") for p in place.glob(pattern)]
-    matched = [(n, m) for n in sorted(names) if (m := _FILE.fullmatch(n))]
-    folders = {m["folder"] for _, m in matched}
-    chosen = next((f for f in ("compat", "data", None) if f in folders), min(folders, key=str, default=None))
-    found = [(n, str(m["split"])) for n, m in matched if m["folder"] == chosen]
-    if not found:
-        raise UnreadableFile(f"{place}: no files of rows, such as data/train-00000-of-00001.parquet, in it")
-    return found
-
-
 @dataclass(frozen=True)
 class Session:
     """A source of `building.ingest`: the rows of one session of a corpus."""
 
     corpus: Corpus = field(repr=False, compare=False)
-    key: tuple[str, str, str]
+    key: Key
+    dataset: str  # as the rows say, else the name of their folder or repository
     name: str
-
-    @property
-    def dataset(self) -> str:
-        """The dataset the rows say they are of, else the name of their folder or repository."""
-        return self.key[0]
 
     def __str__(self) -> str:
         return f"{self.corpus.place}: session {self.name}"
@@ -230,6 +278,8 @@ class PublishedRows(Reader):
         UnreadableFile : segments come twice, are missing so that nobody knows how long they were, or differ in their units
         """
         corpus, parts = path.corpus, path.corpus.sessions[path.key]
+        if path.key in corpus.faults:
+            raise UnreadableFile(f"{path}: {corpus.faults[path.key]}")
         kept = [corpus.kept(p) for p in parts]
         n_units = kept[0].n_units
         if any(k.n_units != n_units for k in kept):
@@ -238,7 +288,7 @@ class PublishedRows(Reader):
         stops = starts + np.array([k.n_bins for k in kept])
         loaded = [k.read() for k in kept]
         rate = corpus.bins_per_s
-        missing = sorted(set(range(parts[-1].number + 1)) - {p.number for p in parts})
+        n_missing, first = _missing([p.number for p in parts])
         segments = {
             "start_s": starts / rate,
             "stop_s": stops / rate,
@@ -255,7 +305,7 @@ class PublishedRows(Reader):
             intervals={"segments": pa.table(segments)},
             observed=Spans.of(starts / rate, stops / rate),
             span_source="source's grid",
-            notes=(f"{len(missing)} segments are missing ({', '.join(f'segment_{k}' for k in missing[:5])}): unobserved",) if missing else (),
+            notes=(f"{n_missing} segments are missing ({first}): unobserved",) if n_missing else (),
             license=corpus.license,
             holds=f"{len(parts)} segments of {n_units} units",
         )
@@ -276,24 +326,46 @@ def _starts(where: object, numbers: Sequence[int], n_bins: Sequence[int]) -> np.
     twice = [k for k, n in Counter(numbers).items() if n > 1]
     if twice:
         raise UnreadableFile(f"{where}: segment_{twice[0]} comes {Counter(numbers)[twice[0]]} times; rows of several sessions bear one name")
-    if list(numbers) == list(range(len(numbers))):
-        return np.concatenate([[0], np.cumsum(n_bins)[:-1]]).astype(np.int64)
-    lengths = set(n_bins[:-1])
-    if len(lengths) != 1 or n_bins[-1] > max(lengths):
-        lost = sorted(set(range(numbers[-1])) - set(numbers))
-        raise UnreadableFile(f"{where}: segments are missing ({', '.join(f'segment_{k}' for k in lost[:5])}) and their length is not known; fetch all splits")
-    return np.array(numbers, np.int64) * lengths.pop()
+    n_missing, first = _missing(numbers)
+    if n_missing > _MAX_MISSING * len(numbers):
+        raise UnreadableFile(
+            f"{where}: its last segment is segment_{numbers[-1]}, yet only {len(numbers)} are there and {n_missing} would be missing: "
+            "such numbers are no places in a session; number its segments from 0"
+        )
+    if not n_missing:
+        begins = [0, *accumulate(n_bins[:-1])]
+    else:
+        lengths = set(n_bins[:-1])
+        if len(lengths) != 1 or n_bins[-1] > max(lengths):
+            raise UnreadableFile(f"{where}: segments are missing ({first}) and their length is not known; fetch all splits")
+        begins = [k * n_bins[0] for k in numbers]
+    n = begins[-1] + n_bins[-1]
+    if n > _MAX_BINS:
+        raise UnreadableFile(f"{where}: {n} bins from its first segment to segment_{numbers[-1]}, more than {_MAX_BINS}; number its segments from 0")
+    return np.array(begins, np.int64)
+
+
+def _missing(numbers: Sequence[int]) -> tuple[int, str]:
+    """How many segments before the last are missing, and the names of the first of them; `numbers` ascend, none comes twice."""
+    there = set(numbers)
+    lost = islice((k for k in range(numbers[-1]) if k not in there), 5)  # never walks further than there are segments, and five
+    return numbers[-1] + 1 - len(there), ", ".join(f"segment_{k}" for k in lost)
+
+
+def _distinct(labels: Mapping[Any, str]) -> dict[Any, str]:
+    """Safe names; where two labels would have one, each gets a short hash of what it is of."""
+    safe = {k: safe_name(v) for k, v in labels.items()}
+    often = Counter(safe.values())
+    return {k: v if often[v] == 1 else f"{v[:140]}-{hashlib.sha256(repr(k).encode()).hexdigest()[:8]}" for k, v in safe.items()}
 
 
 def takes(place: Any) -> bool:
     """Whether a folder or repository holds files of dense rows."""
     try:
-        name = _files(place)[0][0]
-        path = place / name
-        source = path.fs.open(path.path) if remote.is_remote(path) else str(path)
-        with pq.ParquetFile(source) as opened:
+        name = published_marker.files(place)[0].string
+        with published_marker.opened(place / name, None) as opened:
             return {COUNTS, *KEYS} <= set(opened.schema_arrow.names)
-    except (UnreadableFile, *parquet.ERRORS):
+    except (UnreadableFile, StoreError, *parquet.ERRORS):
         return False
 
 
@@ -306,7 +378,14 @@ def sessions(place: Any) -> list[Session]:
     """
     corpus = Corpus(place)
     within = Counter((dataset, session) for dataset, _, session in corpus.sessions)
-    return [Session(corpus, k, safe_name(k[2] if within[k[0], k[2]] == 1 else f"{k[1]}_{k[2]}")) for k in corpus.sessions]
+    called = {k: _NAMELESS if k[2] is None else k[2] for k in corpus.sessions}
+    labels = {k: name if within[k[0], k[2]] == 1 else f"{k[1]}_{name}" for k, name in called.items()}
+    datasets = _distinct({dataset: dataset for dataset, _, _ in corpus.sessions})
+    own: dict[str, dict[Key, str]] = {}
+    for k, label in labels.items():
+        own.setdefault(k[0], {})[k] = label
+    names = {k: name for group in own.values() for k, name in _distinct(group).items()}
+    return [Session(corpus, k, datasets[k[0]], names[k]) for k in corpus.sessions]
 
 
 def rows() -> PublishedRows:
