@@ -83,7 +83,7 @@ def test_a_count_too_large_for_the_buffer_names_the_way_out(store: Store) -> Non
 def test_a_lost_store_is_named(store: Store, tmp_path: Path) -> None:
     make_pile(store).save(tmp_path / "p.parquet")
     shutil.rmtree(store.root)
-    with pytest.raises(PileError, match=r"session test/session-0 is not in .*store.*put the store back"):
+    with pytest.raises(PileError, match=r"the pile's store .*store is not there; put it back"):
         open_pile(tmp_path / "p.parquet")[0].counts()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuropile import layout, markers, object_files, parquet, remote, splits
-from neuropile.errors import PileError, StoreError
+from neuropile.binning import MAX_TICK, as_width
+from neuropile.errors import BinWidthError, PileError, StoreError
 from neuropile.paths import sha256_file
 
 PILE_KIND = "neuropile pile"
+#: A segment of more is refused before anything is made for it: two thousand units for nine hours at 1 ms, 64 GiB of the smallest counts.
+MAX_SEGMENT_TOKENS = 2**36
 SEGMENT_SCHEMA = pa.schema(
     [
         pa.field("segment_id", pa.string()),
@@ -68,12 +72,14 @@ def write(listed: Listed, path: Any, *, replace: bool = False) -> None:
 
     Raises
     ------
-    PileError : the name is not one of a pile, or the file exists and `replace` is not given
+    PileError : the name is not one of a pile, the file exists and `replace` is not given, or a segment is too large to be opened again
     """
     if path.suffix != ".parquet" or path.name.endswith(".units.parquet") or (isinstance(path, Path) and path.is_dir()):
         raise PileError(f"{path}: a pile's file is called NAME.parquet (NAME.units.parquet beside it holds its unit selections)")
     if not replace and remote.exists(path):
         raise PileError(f"{path} exists; give another name, or --replace (replace=True) to write it anew")
+    if wrong := size_problem(listed.table):
+        raise PileError(f"{path} is not written ({wrong}); make the pile with fewer tokens a segment (max_tokens, --max-tokens)")
     rows = [{"selection_id": i, "units": u.tolist(), "order_id": None} for i, u in sorted(listed.selections.items())]
     rows += [{"selection_id": None, "units": u.tolist(), "order_id": i} for i, u in sorted(listed.orders.items())]
     digest = _write_table(pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA), _beside(path))
@@ -126,10 +132,13 @@ def read(path: Any) -> Listed:
         if wrong := markers.problem(markers.PileMeta, meta):
             raise ValueError(f"its {wrong}")
         selections, orders = _read_units(path, meta)
+        table.validate(full=True)  # text that is none
         _check_rows(table, selections, orders)
+        _check_bins(table, as_width(meta["bin_width"]))
+        _check_stores(table, meta)
     except FileNotFoundError:
         raise
-    except (StoreError, TypeError, *parquet.ERRORS) as e:
+    except (StoreError, BinWidthError, TypeError, *parquet.ERRORS) as e:
         raise PileError(f"{path} is not a pile ({e}); make one with: neuropile pile STORE --out NAME.parquet") from None
     published = tuple(_place(str(s), path) for s in meta.pop("published", ()))
     return Listed(_with_stores(table, lambda s: _place(s, path)), selections, orders, meta, published)
@@ -159,9 +168,8 @@ def _check_rows(table: pa.Table, selections: Mapping[int, np.ndarray], orders: M
     for name in SEGMENT_SCHEMA.names:
         if name not in optional and table.column(name).null_count:
             raise ValueError(f"its column {name} has empty places")
-    for name in ("n_bins", "n_units", "bin_num", "bin_den"):
-        if table.num_rows and pc.min(table.column(name)).as_py() < 1:
-            raise ValueError(f"its column {name} holds {pc.min(table.column(name)).as_py()}")
+    if wrong := size_problem(table):
+        raise ValueError(wrong)
     if not set(pc.unique(table.column("split")).to_pylist()) <= set(splits.SPLITS):
         raise ValueError("its column split holds something else than train, val, test")
     for name, known in (("selection_id", selections), ("order_id", orders)):
@@ -173,5 +181,46 @@ def _check_rows(table: pa.Table, selections: Mapping[int, np.ndarray], orders: M
     ordered = np.array([lengths[i] for i in table.column("order_id").to_pylist()], np.int64)
     if np.any((ordered >= 0) & (ordered != table.column("n_units").to_numpy())):
         raise ValueError("one of its orders is of other units than its segments have")
-    if any(n in ("", ".", "..") or "/" in n for c in ("dataset", "session_id") for n in pc.unique(table.column(c)).to_pylist()):
+    if not all(are_folders(pc.unique(table.column(c)).to_pylist()) for c in ("dataset", "session_id")):
         raise ValueError("its sessions are not names of folders")
+
+
+def size_problem(table: pa.Table) -> str | None:
+    """Which of some rows' sizes can be no segment's, or None.
+
+    table : session_id, segment_id, n_units and n_bins, without empty places
+    """
+    n_units, n_bins = (table.column(c).to_numpy() for c in ("n_units", "n_bins"))
+    for name, sizes in (("n_units", n_units), ("n_bins", n_bins)):
+        if len(sizes) and sizes.min() < 1:
+            return f"its column {name} holds {sizes.min()}"
+    large = np.flatnonzero(n_units.astype(np.float64) * n_bins > MAX_SEGMENT_TOKENS)  # the product of integers may not fit 64 bits
+    if not len(large):
+        return None
+    i = int(large[0])
+    who = f"{table.column('session_id')[i].as_py()} {table.column('segment_id')[i].as_py()}"
+    return f"its segment {who} is of {n_units[i]} units x {n_bins[i]} bins, more than {MAX_SEGMENT_TOKENS} tokens"
+
+
+def are_folders(names: Iterable[str]) -> bool:
+    """Whether each of some names can be a folder's."""
+    return not any(n in ("", ".", "..") or "/" in n or "\0" in n for n in names)
+
+
+def _check_bins(table: pa.Table, width: Fraction) -> None:
+    """Raise ValueError unless every row's bins are of the pile's width and lie on a clock; sizes are checked before."""
+    for num, den in set(zip(table.column("bin_num").to_pylist(), table.column("bin_den").to_pylist(), strict=True)):
+        if min(num, den) < 1 or Fraction(num, den) != width:
+            raise ValueError(f"it is of bins of {width} s, and some of its rows of {num}/{den} s")
+    first, n_bins = table.column("first_bin").to_numpy(), table.column("n_bins").to_numpy()
+    if np.any(first < -MAX_TICK) or np.any(first > MAX_TICK - n_bins):
+        raise ValueError("its column first_bin holds bins that no clock reaches")
+
+
+def _check_stores(table: pa.Table, meta: Mapping[str, Any]) -> None:
+    """Raise ValueError unless its stores are places, those that are published folders too."""
+    published = meta.get("published", [])
+    if not isinstance(published, list) or not all(isinstance(s, str) for s in published):
+        raise ValueError("its published folders are no list of places")
+    if any("\0" in s for s in [*published, *pc.unique(table.column("store")).to_pylist()]):
+        raise ValueError("its stores are not names of places")

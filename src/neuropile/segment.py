@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +17,11 @@ from neuropile.errors import CountOverflow, PileError
 if TYPE_CHECKING:
     import pyarrow as pa
     import xarray as xr
+
+
+def machine_memory() -> int:
+    """How many bytes of memory this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Source(Protocol):
@@ -114,7 +121,8 @@ class Segment:
     @property
     def observed(self) -> np.ndarray:
         """Observed runs of bins, (run, 3) int64: unit (-1 all units), first bin, bin after the last; bins from 0 here."""
-        return self.source.observed(self)
+        with self._fitting(4 * self.n_bins):  # a mask of its bins, and where that changes
+            return self.source.observed(self)
 
     def counts(self, out: np.ndarray | None = None, dtype: Any = None) -> Any:
         """The counts: an xarray.DataArray (unit, time) as `Session.counts` gives, or `out` filled.
@@ -127,19 +135,31 @@ class Segment:
         Raises
         ------
         CountOverflow : a count does not fit `out` or `dtype`
+        PileError : the labelled form is larger than the machine's memory
         """
         if out is not None:
             return self._fill(out)
         for kind in COUNT_TYPES if dtype is None else (np.dtype(dtype).type,):
-            values = np.empty((self.n_units, self.n_bins), kind)
-            try:
-                self.source.counts_into(self, values)
-            except CountOverflow:
-                if dtype is not None or kind is COUNT_TYPES[-1]:
-                    raise
-            else:
-                break
-        return self._labelled(values)
+            with self._fitting(np.dtype(kind).itemsize * self.n_tokens + 40 * self.n_bins):  # five labels of 64 bits a bin, two of them in the making
+                try:
+                    values = np.empty((self.n_units, self.n_bins), kind)
+                    self.source.counts_into(self, values)
+                    return self._labelled(values)
+                except CountOverflow:
+                    if dtype is not None or kind is COUNT_TYPES[-1]:
+                        raise
+        raise AssertionError("the last type raised or was returned")
+
+    @contextmanager
+    def _fitting(self, n_bytes: int) -> Iterator[None]:
+        """PileError where so many bytes, or what the block asks for, are more than the machine has: a damaged pile may declare any size."""
+        told = f"{self!r} does not fit into this machine's memory (about {n_bytes / 1e9:.3g} GB); make the pile with fewer tokens a segment"
+        if n_bytes > machine_memory():
+            raise PileError(told)
+        try:
+            yield
+        except MemoryError:
+            raise PileError(told) from None
 
     def events(self) -> tuple[np.ndarray, np.ndarray]:
         """Where its events lie, without a dense array.

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuropile import layout, parquet
-from neuropile.errors import PileError, StoreError
+from neuropile.binning import COUNT_TYPES, as_width
+from neuropile.errors import NeuropileError, PileError
 from neuropile.paths import replacing
 from neuropile.pile import Pile, Shard
 from neuropile.progress import QUIET, Progress
@@ -40,6 +41,12 @@ SCHEMA = pa.schema(
     ]
 )
 _KEYS = SCHEMA.names[:-1]
+#: Columns that always hold something.
+_NEVER_NULL = ("dataset", "session_id", "quantity", "split", "unit_id", "bins")
+#: No sum of bins or spikes may come near what 64 bits hold; no count may exceed those of a pile.
+_MAX_SUM, _MAX_COUNT = 2.0**62, int(np.iinfo(COUNT_TYPES[-1]).max)
+#: Units times counts that are tallied in one array of all; it takes 8 bytes each.
+_MAX_CELLS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,24 @@ def open_stats(path: str | Path) -> Stats:
         meta = json.loads((table.schema.metadata or {})[b"neuropile"])
         if meta["format"] != KIND or meta["version"] not in layout.VERSIONS:
             raise ValueError(f"it says it is {meta['format']!r}, version {meta['version']!r}")
-        return Stats(table.cast(SCHEMA), meta)
-    except (StoreError, TypeError, *parquet.ERRORS) as e:
+        as_width(meta["bin_width"])
+        table = table.cast(SCHEMA)
+        _check(table)
+        return Stats(table, meta)
+    except (NeuropileError, TypeError, RecursionError, *parquet.ERRORS) as e:
         raise PileError(f"{path} holds no stats ({e}); make some with: neuropile stats PILE --out NAME.parquet") from None
+
+
+def _check(table: pa.Table) -> None:
+    """Raise ValueError where a table holds what no count gives."""
+    table.validate(full=True)
+    if missing := [c for c in _NEVER_NULL if table.column(c).null_count]:
+        raise ValueError(f"{missing[0]} is missing in {table.column(missing[0]).null_count} rows")
+    counts, bins = pc.fill_null(table.column("count"), 0).to_numpy(), table.column("bins").to_numpy()
+    if len(counts) and not 0 <= counts.min() <= counts.max() <= _MAX_COUNT:
+        raise ValueError(f"counts go from {counts.min()} to {counts.max()}; they lie from 0 to {_MAX_COUNT}")
+    if len(bins) and (bins.min() < 1 or np.dot(bins.astype(float), np.maximum(counts, 1).astype(float)) >= _MAX_SUM):
+        raise ValueError(f"its numbers of bins go from {bins.min()} to {bins.max()}; they are at least 1, and add up to less than 2**62 bins and spikes")
 
 
 def count(pile: Pile, *, out: Path | None = None, replace: bool = False, engine: Engine = SERIAL, progress: Progress = QUIET) -> Stats:
@@ -145,11 +167,13 @@ def count(pile: Pile, *, out: Path | None = None, replace: bool = False, engine:
 
     Raises
     ------
-    PileError : the pile is empty, or the file exists and `replace` is not given
+    PileError : the pile is empty, or the file exists and `replace` is not given, or it is a folder
     RunError : part of the pile cannot be read
     """
     if not len(pile):
         raise PileError("an empty pile has no stats")
+    if out is not None and out.is_dir():
+        raise PileError(f"{out} is a folder; give the name of a file, such as {out / 'stats.parquet'}")
     if out is not None and out.exists() and not replace:
         raise PileError(f"{out} exists; give another name, or --replace (replace=True) to write it anew")
     meta = {"format": KIND, "version": layout.VERSION, "pile": pile.digest, "bin_width": pile.meta["bin_width"]}
@@ -177,14 +201,26 @@ def _summed(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def of_segment(segment: Segment) -> pa.Table:
-    """How often each count occurs in each unit of a segment: SCHEMA."""
+    """How often each count occurs in each unit of a segment: SCHEMA.
+
+    Raises
+    ------
+    PileError : what is kept of its units is not of these units, in this order
+    """
     units = segment.source.tables([segment])[1]
+    if (found := units.column("unit_id").to_pylist()) != (sought := segment.unit_ids):
+        told = f"its {len(sought)} units {_few(sought)} are listed as {len(found)}, {_few(found)}"
+        raise PileError(f"{segment!r} does not fit the table of units of its pile: {told}; make or publish the pile again")
     unit, value, n = tally(*segment.events(), observed_mask(segment))
     labels = {c: units.column(c).take(pa.array(unit)) for c in ("unit_id", "region", "quality")}
     same = {c: getattr(segment, c) for c in ("dataset", "session_id", "subject_id", "quantity", "split")}
     columns = {c: pa.array([v] * len(unit), pa.string()) for c, v in same.items()} | labels
     columns |= {"count": pa.array(value, mask=value < 0), "bins": pa.array(n)}
     return pa.table([columns[c] for c in SCHEMA.names], schema=SCHEMA)
+
+
+def _few(ids: Sequence[str]) -> str:
+    return ", ".join(map(str, ids[:3])) + (", ..." if len(ids) > 3 else "")
 
 
 def observed_mask(segment: Segment) -> np.ndarray:
@@ -221,12 +257,25 @@ def tally(offsets: np.ndarray, bins: np.ndarray, observed: np.ndarray) -> tuple[
     inside = observed[unit if len(observed) > 1 else 0, k]
     unit, value = unit[inside], value[inside]
     width = int(value.max(initial=0)) + 2
-    table = np.bincount(unit * width + value + 1, minlength=n_units * width).reshape(n_units, width)
+    cell, n = _counted(unit * width + value + 1, n_units * width)
     n_observed = np.broadcast_to(observed.sum(axis=1), n_units)
-    table[:, 0] = observed.shape[1] - n_observed
-    table[:, 1] = n_observed - table[:, 2:].sum(axis=1)
-    rows, columns = np.nonzero(table)
-    return rows, columns - 1, table[rows, columns]
+    first = np.arange(n_units) * width
+    n_fired = np.bincount(cell // width, n, n_units).astype(np.int64)
+    cell = np.concatenate([first, first + 1, cell])
+    n = np.concatenate([observed.shape[1] - n_observed, n_observed - n_fired, n])
+    order = np.argsort(cell)
+    order = order[n[order] > 0]
+    rows, columns = np.divmod(cell[order], width)
+    return rows, columns - 1, n[order]
+
+
+def _counted(cells: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of cells 0 .. n_cells-1 occur, ascending, and how often; one enormous count does not ask for room for all below it."""
+    if n_cells >= _MAX_CELLS:
+        return np.unique(cells, return_counts=True)
+    n = np.bincount(cells, minlength=n_cells)
+    held = np.flatnonzero(n)
+    return held, n[held]
 
 
 def _numbered(table: pa.Table, by: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -265,6 +265,59 @@ def test_what_is_no_table_of_motifs_says_so(pile: Pile, tmp_path: Path) -> None:
         motifs.open_table(other).to_pandas()
 
 
+def _resealed(good: Path, bad: Path, **changes: Any) -> Path:
+    """A copy of a table with other values in its metadata or, where a function is given, another column, its checksums right."""
+    meta, table = json.loads(pq.read_metadata(good).metadata[b"neuropile"]), pq.read_table(good)
+    for name, value in changes.items():
+        if callable(value):
+            values = value(table.column(name).to_pylist())
+            table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, table.schema.field(name).type))
+        else:
+            meta[name] = value
+    parquet.write(table, bad, metadata={"neuropile": json.dumps(meta)})
+    return bad
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"covered": c} for c in (5, None, [], [[1]], [1, 2], [["a", "b"]], [[1, 5], [1, 5]], [[1, 2]], {"1": 2})),
+        *({"n_silent": n} for n in (None, "5", -1, 2**70, 1.5, True)),
+        *({"n_patches": n} for n in (None, "9", 0, 3, 10**400)),
+        *({"shape": s} for s in (None, 5, [], [1], ["1", "5"], [0, 5], [100, 100], {"1": 1, "5": 5}, "15")),
+    ],
+)
+def test_resealed_metadata_that_cannot_be_is_refused_at_opening(pile: Pile, tmp_path: Path, changes: dict[str, Any]) -> None:
+    motifs.count(pile, (1, 5), out=tmp_path / "m.parquet")
+    with pytest.raises(UnreadableFile, match=r"bad.parquet is not a table of motifs, or is damaged \(.*\); make one with: neuropile motifs"):
+        motifs.open_table(_resealed(tmp_path / "m.parquet", tmp_path / "bad.parquet", **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"count": lambda c: [None, *c[1:]]}, "without a count"),
+        ({"probability": lambda p: [None, *p[1:]]}, "without a count or probability"),
+        ({"count": lambda c: [*c[:-1], -1]}, "to -1, out of order or not from 1"),
+        ({"count": lambda c: [*c[:-1], 0]}, "to 0, out of order or not from 1"),
+        ({"count": lambda c: [2**62, *c[1:]]}, "not from 1 to its"),
+        ({"count": lambda c: c[::-1]}, "out of order"),
+        ({"n_patches": 10, "n_silent": 3, "covered": [[1, 3]]}, "not from 1 to its 10 patches"),
+        ({"n_patches": 2**60, "n_silent": 3, "covered": [[1, 3]]}, "probabilities are not its counts"),
+        ({"shape": [5, 5]}, "patches that are not of 5 x 5 cells"),
+        ({"patch": lambda p: [None, *p[1:]]}, "patches that are not of 1 x 5 cells"),
+    ],
+)
+def test_resealed_motifs_that_cannot_be_are_refused_when_read(pile: Pile, tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    made = motifs.count(pile, (1, 5), out=tmp_path / "m.parquet")
+    if "covered" in changes:
+        changes = {**changes, "covered": [*changes["covered"], [made.n_unique, changes["n_patches"]]]}
+    table = motifs.open_table(_resealed(tmp_path / "m.parquet", tmp_path / "bad.parquet", **changes))
+    for read in (table.to_pandas, table.patches, lambda: table.top(1)):
+        with pytest.raises(UnreadableFile, match=rf"bad.parquet is not a table of motifs, or is damaged \(.*{why}.*\); make one with: neuropile motifs"):
+            read()
+
+
 class Sparse:
     """Segments of random spikes, made when they are asked for: a pile as long as one likes."""
 

@@ -65,6 +65,16 @@ def test_every_crop_is_the_slice_it_says_it_is_and_nothing_else(
         assert told == (segment.dataset, segment.session_id, segment.segment_id, segment.split)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_that_is_not_there_is_told(pile: Pile, shuffle: bool) -> None:
+    crops = pile.torch((40, 400), batch_size=3, shuffle=shuffle)
+    n = crops.plan.n_batches
+    assert crops.batch(0, n - 1)["step"] == n - 1
+    for epoch, step in ((0, n), (0, 10**12), (0, -1), (-1, 0), (0, 1.5), (0, None)):
+        with pytest.raises(PileError, match=rf"no batch {step} of epoch {epoch}: an epoch has {n} batches, from 0 on"):
+            crops.batch(epoch, step)
+
+
 @settings(max_examples=20)
 @given(st.tuples(st.integers(3, 40), st.integers(20, 900)), st.integers(1, 9))
 def test_in_order_every_cell_of_the_pile_comes_once_and_time_goes_on(pile: Pile, shape: tuple[int, int], size: int) -> None:
@@ -147,6 +157,22 @@ def test_what_weighs_nothing_never_comes(pile: Pile) -> None:
         assert set(batch["dataset"]) == {"a"}
     light = pile.with_column("weight", [0.0] * (len(pile) - 1) + [2.0])
     assert {p for b in light.torch((8, 50)) for p in b["position"].tolist()} == {len(pile) - 1}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weight", [1e308, 1.7e308, 5e-324, 2.0**-1000])
+def test_weights_of_any_size_draw_as_equal_ones_do(pile: Pile, weight: float) -> None:
+    plain, scaled = (p.torch((8, 50), batch_size=4).plan for p in (pile, pile.with_column("weight", [weight] * len(pile))))
+    assert scaled.n_batches == plain.n_batches
+    for i in range(plain.n_batches):
+        for a, b in zip(plain.cuts(0, i), scaled.cuts(0, i), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_too_large_together_are_told(pile: Pile) -> None:
+    with pytest.raises(PileError, match=r"weights of segments go from .* to inf; they must be finite"):
+        pile.with_column("weight", [1e308] * len(pile)).torch(weights={"a": 100.0})
 
 
 def test_each_unit_and_each_window_of_a_segment_is_as_likely(pile: Pile) -> None:
@@ -252,6 +278,9 @@ def test_events_of_a_damaged_file_are_refused(bins: list[int]) -> None:
         ({"seed": "a"}, "seed is a; it takes whole numbers"),
         ({"crop": 5}, "crop is .units, bins."),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"crop": (10**9, 10**9)}, r"crop=\(1000000000, 1000000000\) and batch_size=32 make batches of .* GiB, more than 16; take smaller crops"),
+        ({"crop": (np.int64(2**40), np.int64(2**40))}, "take smaller crops, or fewer a batch"),
+        ({"crop": (1000, 9000), "batch_size": 1000}, r"make batches of 16\.8 GiB"),
         ({"sise": 3}, "sise"),
         ({"weights": {"c": 1.0}}, "weights name c, but the pile's datasets are a, b"),
         ({"weights": {"a": -1.0}}, "must be finite, at least 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -100,6 +101,30 @@ def test_another_number_of_ranks_goes_on_where_the_first_was(pile: Pile, before:
         found |= {b["step"]: digest(b) for b in other}
     start = n * before
     assert [found[k] for k in sorted(found)] == stream[start : start + (len(stream) - start) // after * after]
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 9), st.booleans(), st.data())
+def test_any_ranks_state_loses_and_doubles_no_batch(pile: Pile, before: int, after: int, size: int, shuffle: bool, data: st.DataObject) -> None:
+    options = {"crop": (40, 400), "batch_size": size, "shuffle": shuffle, "mask": False}
+    n = pile.torch(**options).plan.n_batches
+    if shuffle and n < max(before, after):
+        return
+    rounds = data.draw(st.sampled_from([1, n // before, -(-n // before)]))  # an epoch's end is where ranks' turns are not alike
+    crops = [pile.torch(**options, rank=r, world=before) for r in range(before)]
+    seen = [b["step"] for i in map(iter, crops) for b in itertools.islice(i, rounds)]
+    states = [c.state_dict() for c in crops]
+    assert states == states[:1] * before
+    for state in states:
+        rest = []
+        for r in range(after):
+            other = pile.torch(**options, rank=r, world=after)
+            other.load_state_dict(json.loads(json.dumps(state)))
+            rest += [b["step"] for b in other] if other.epoch == 0 else []
+        left = n - len(seen)
+        assert len(rest) == (0 if state["epoch"] else left // after * after if shuffle else left)
+        assert sorted(seen + rest) == list(range(len(seen) + len(rest)))
+        assert shuffle or len(seen) + len(rest) == n
 
 
 def test_a_state_is_small_and_as_small_after_any_time(pile: Pile) -> None:

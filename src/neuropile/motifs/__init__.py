@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,7 @@ class MotifTable:
 
     def patches(self, k: int | None = None) -> np.ndarray:
         """The k most frequent motifs, by default all, as counts: (motif, unit, bin) uint8."""
-        cells = self.shape[0] * self.shape[1]
-        column = self._read(self.n_unique if k is None else k).column("patch")
-        if column.null_count or (len(column) and pc.min_max(pc.binary_length(column)).as_py() != {"min": cells, "max": cells}):
-            raise UnreadableFile(f"{self.path} holds patches that are not of {cells} bytes; count the motifs again")
-        data = b"".join(column.to_pylist())
+        data = b"".join(self._read(self.n_unique if k is None else k).column("patch").to_pylist())
         return np.frombuffer(data, np.uint8).reshape(-1, *self.shape)
 
     def _read(self, k: int) -> pa.Table:
@@ -96,6 +93,7 @@ class MotifTable:
             for group in range(file.metadata.num_row_groups):
                 if held < k:
                     tables.append(file.read_row_group(group).select(SCHEMA.names).cast(SCHEMA))
+                    _check_motifs(tables[-1], self.shape, self.n_patches)
                     held += tables[-1].num_rows
         except (StoreError, *parquet.ERRORS) as e:
             raise _unreadable(self.path, e) from None
@@ -166,14 +164,41 @@ def open_table(path: str | Path) -> MotifTable:
             raise ValueError(f"it says it is {meta['format']!r}")
         if meta["version"] != VERSION:
             raise UnreadableFile(f"{path} was written in format {meta['version']!r}; this neuropile reads format {VERSION}: upgrade neuropile")
-        p_n, p_t = meta["shape"]
-        if not all(type(n) is int and n > 0 for n in (p_n, p_t, meta["n_patches"], meta["n_unique"])) or p_n * p_t > MAX_CELLS:
-            raise ValueError("it holds no patches")
+        _check_meta(meta)
         if file.metadata.num_rows != meta["n_unique"]:
             raise ValueError(f"it holds {file.metadata.num_rows} motifs and speaks of {meta['n_unique']}")
-    except (StoreError, TypeError, *parquet.ERRORS) as e:
+    except (StoreError, TypeError, RecursionError, *parquet.ERRORS) as e:
         raise _unreadable(path, e) from None
     return MotifTable(path, meta)
+
+
+def _check_meta(meta: dict[str, Any]) -> None:
+    """Raise ValueError where what a table tells of itself cannot be, or TypeError."""
+    p_n, p_t = meta["shape"]
+    n_patches, n_unique, n_silent, covered = (meta[name] for name in ("n_patches", "n_unique", "n_silent", "covered"))
+    if not all(type(n) is int and 0 < n < 2**63 for n in (p_n, p_t, n_patches, n_unique)) or p_n * p_t > MAX_CELLS:
+        raise ValueError("it holds no patches")
+    if type(n_silent) is not int or not 0 <= n_silent <= n_patches:
+        raise ValueError(f"of {n_patches} patches it calls {n_silent!r} silent")
+    whole = isinstance(covered, list) and all(isinstance(c, list) and len(c) == 2 and all(type(n) is int and n > 0 for n in c) for c in covered)
+    if not whole or any(a >= b for pair in pairwise(covered) for a, b in zip(*pair, strict=True)):
+        raise ValueError("it does not tell how many patches the first motifs cover")
+    if covered[-1:] != [[n_unique, n_patches]]:
+        raise ValueError(f"it does not tell that its {n_unique} motifs cover its {n_patches} patches")
+
+
+def _check_motifs(table: pa.Table, shape: tuple[int, int], n_patches: int) -> None:
+    """Raise ValueError where rows of a table are not motifs of such a shape with the counts they can have."""
+    cells, patches = shape[0] * shape[1], table.column("patch")
+    if patches.null_count or (len(patches) and pc.min_max(pc.binary_length(patches)).as_py() != {"min": cells, "max": cells}):
+        raise ValueError(f"it holds patches that are not of {shape[0]} x {shape[1]} cells, a byte each")
+    if table.column("count").null_count or table.column("probability").null_count:
+        raise ValueError("it holds motifs without a count or probability")
+    counts = table.column("count").to_numpy()
+    if len(counts) and (not 1 <= counts.min() <= counts.max() <= n_patches or np.any(np.diff(counts) > 0)):
+        raise ValueError(f"counts go from {counts.max()} to {counts.min()}, out of order or not from 1 to its {n_patches} patches")
+    if not np.array_equal(table.column("probability").to_numpy(), counts / n_patches):
+        raise ValueError(f"its probabilities are not its counts in {n_patches} patches")
 
 
 def _unreadable(path: Path, why: Exception) -> UnreadableFile:

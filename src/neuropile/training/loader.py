@@ -21,6 +21,8 @@ except ImportError:
     raise MissingExtra("training", "torch") from None
 
 Batch = dict[str, Any]
+#: A batch of more is not meant: its arrays would not fit the memory of most machines.
+MAX_BATCH_BYTES = 16 * 2**30
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,14 @@ class Crops(IterableDataset):
         self._start = torch.zeros(2, dtype=torch.int64).share_memory_()  # where workers begin, however long they live
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """Batch `step` of an epoch, of all ranks' batches; asking for it changes nothing."""
+        """Batch `step` of an epoch, of all ranks' batches; asking for it changes nothing.
+
+        Raises
+        ------
+        PileError : there is no such batch
+        """
+        if not all(isinstance(n, int | np.integer) and n >= 0 for n in (epoch, step)) or step >= self.plan.n_batches:
+            raise PileError(f"no batch {step!r} of epoch {epoch!r}: an epoch has {self.plan.n_batches} batches, from 0 on, and epochs count from 0")
         cuts = self.plan.cuts(epoch, step)
         if pool := self.plan.pool(epoch, step):
             self._held.expect(pool, self.plan.members)
@@ -118,6 +127,10 @@ class Crops(IterableDataset):
         n = self.plan.n_batches
         return range(start + self.rank, start + (n - start) // self.world * self.world if self.options.shuffle else n, self.world)
 
+    def _is_left(self, start: int) -> bool:
+        """Whether an epoch has batches from `start` on for any rank: all ranks are to say the same, whosever turn it is."""
+        return self.plan.n_batches - start >= (self.world if self.options.shuffle else 1)
+
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         if worker is None:
@@ -133,7 +146,7 @@ class Crops(IterableDataset):
         epoch = self.epoch
         for batch in batches:
             after = batch["step"] - self.rank + self.world
-            self.epoch, self.step = (epoch, after) if self._steps(after) else (epoch + 1, 0)
+            self.epoch, self.step = (epoch, after) if self._is_left(after) else (epoch + 1, 0)
             yield batch
         if self.epoch == epoch:
             self.set_epoch(epoch + 1)
@@ -197,6 +210,12 @@ def _ranks(options: Options) -> tuple[int, int]:
     return rank, world
 
 
+def _batch_bytes(options: Options) -> int:
+    """What the arrays of a batch take: counts, mask and units."""
+    n_units, n_bins = map(int, options.crop)
+    return int(options.batch_size) * n_units * (n_bins * (2 if options.mask else 1) + 8)
+
+
 def _weights(pile: Pile, options: Options) -> np.ndarray:
     """How often each segment's tokens are drawn, (segment,) float64; options that cannot be raise PileError."""
     if not len(pile):
@@ -205,13 +224,17 @@ def _weights(pile: Pile, options: Options) -> np.ndarray:
         value = getattr(options, name)
         if not all(isinstance(v, int | np.integer) and v >= least for v in (value if name == "crop" else (value,))):
             raise PileError(f"{name} is {value}; it takes whole numbers{' from 1 on' if least == 1 else ''}")
+    if (n_bytes := _batch_bytes(options)) > MAX_BATCH_BYTES:
+        told = f"crop={tuple(map(int, options.crop))} and batch_size={options.batch_size} make batches of {n_bytes / 2**30:.3g} GiB"
+        raise PileError(f"{told}, more than {MAX_BATCH_BYTES / 2**30:.3g}; take smaller crops, or fewer a batch")
     datasets = np.array(pile.table["dataset"].to_pylist(), object)
     named = dict(options.weights or {})
     if unknown := set(named) - set(datasets):
         raise PileError(f"weights name {', '.join(sorted(unknown))}, but the pile's datasets are {', '.join(sorted(set(datasets)))}")
     if named and not options.shuffle:
         raise PileError("weights say how often crops are drawn at random; with shuffle=False each comes once: give one of the two")
-    weights = pile.table["weight"].to_numpy() * np.array([named.get(d, 1.0) for d in datasets], float)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told below
+        weights = pile.table["weight"].to_numpy() * np.array([named.get(d, 1.0) for d in datasets], float)
     if options.shuffle and not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise PileError(f"weights of segments go from {weights.min():g} to {weights.max():g}; they must be finite, at least 0, and one above it")
     return weights

@@ -104,6 +104,7 @@ class Shuffled:
 
     def __init__(self, sizes: Sizes, weights: np.ndarray, seed: int) -> None:
         self.sizes, self.seed = sizes, seed
+        weights = np.ldexp(weights, -np.frexp(weights.max())[1])  # exact, and no sum of them is too large or too small for a float
         self._shape = np.minimum(sizes.n_units, sizes.crop[0]), np.minimum(sizes.n_bins, sizes.crop[1])
         room = (sizes.n_units / self._shape[0]) * (sizes.n_bins / self._shape[1])
         self._upto = np.cumsum(room * weights)
