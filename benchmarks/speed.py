@@ -109,7 +109,13 @@ def made_up_pile(n: int, dataset: str, seed: int = 0) -> Pile:
     texts = {f.name: [f"{dataset}_{f.name}_{i}" for i in session.tolist()] for f in SEGMENT_SCHEMA if pa.types.is_string(f.type)}
     same = {"dataset": dataset, "store": f"stores/{dataset}", "split": "train"}
     texts |= {"segment_id": [f"segment_{i // 700}" for i in range(n)], **{c: [v] * n for c, v in same.items()}}
-    numbers = {"selection_id": np.full(n, -1), "order_id": np.full(n, -1)}
+    numbers = {
+        "selection_id": np.full(n, -1),
+        "order_id": np.full(n, -1),
+        "first_bin": np.arange(n) // 700 * 1000,
+        "bin_num": np.full(n, 1),
+        "bin_den": np.full(n, 50),
+    }
     columns = [pa.array(texts[f.name]) if f.name in texts else pa.array(numbers.get(f.name, rng.integers(1, 1000, n))).cast(f.type) for f in SEGMENT_SCHEMA]
     meta = {"bin_width": "1/50", "split_by": "recording", "max_tokens": 10**7, "seed": 0, "quality": "all", "where": None, "left_out": {}, "warnings": []}
     return Pile(pa.table(columns, schema=SEGMENT_SCHEMA), StoreSource({}), meta)
