@@ -16,7 +16,7 @@ from benchmarks.speed import Row, row
 from neuropile import make_pile, open_pile
 from neuropile.pile import Pile
 from neuropile.tokens.encoder import SILENT, Encoder
-from neuropile.tokens.nearest import Nearest, features_of
+from neuropile.tokens.nearest import Nearest
 
 SHAPES = ((1, 10), (1, 15), (5, 5))
 KEPT = 32_000
@@ -68,6 +68,20 @@ def encoding(name: str, pile: Pile, published: Pile, shape: tuple[int, int], mot
         row(f"{what}, from events, Gtoken/s", name, "", None, pile.n_tokens / seconds / 1e9, ">= 0.8"),
         row(f"{what}, from a published file, Gtoken/s", name, "", None, pile.n_tokens / whole / 1e9, ""),
     ]
+
+
+def features_of(patches: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """What the count distance compares: each cell, each two neighbouring bins of a unit together, and the whole patch, twice.
+
+    patches : (patch, cell) counts, unit-major, of `shape` (units, bins)
+    Returns (patch, feature) int64; the squared distance of two rows is the count distance of the patches.
+    """
+    cells = np.asarray(patches, np.int64).reshape(len(patches), *shape)
+    pairs = np.zeros((len(patches), shape[0], shape[1] + 1), np.int64)  # silence stands around the patch
+    pairs[:, :, :-1] += cells
+    pairs[:, :, 1:] += cells
+    total = cells.sum((1, 2))[:, None]
+    return np.hstack([cells.reshape(len(patches), -1), pairs.reshape(len(patches), -1), total, total])
 
 
 def form(shape: tuple[int, int]) -> np.ndarray:

@@ -124,6 +124,14 @@ class Segment:
         with self._fitting(4 * self.n_bins):  # a mask of its bins, and where that changes
             return self.source.observed(self)
 
+    def observed_mask(self) -> np.ndarray:
+        """Which bins are data: (unit, bin) bool, or (1, bin) where all units were observed alike."""
+        runs = self.observed
+        mask = np.zeros((self.n_units if np.any(runs[:, 0] >= 0) else 1, self.n_bins), bool)
+        for unit, start, stop in runs.tolist():
+            mask[slice(None) if unit < 0 else unit, start:stop] = True
+        return mask
+
     def counts(self, out: np.ndarray | None = None, dtype: Any = None) -> Any:
         """The counts: an xarray.DataArray (unit, time) as `Session.counts` gives, or `out` filled.
 
@@ -185,18 +193,15 @@ class Segment:
         import xarray as xr
 
         k = self.first_bin + np.arange(self.n_bins)
-        runs = self.observed
+        each, differs = self.observed_mask(), bool(np.any(self.observed[:, 0] >= 0))
         coords: dict[str, Any] = {
             "unit_id": ("unit", np.array(self.unit_ids, object)),
             "region": ("unit", np.array(self.regions, object)),
             "time": ("time", (k + 0.5) * float(self.bin_width)),
             "bin": ("time", k),
         }
-        each = np.zeros((self.n_units if np.any(runs[:, 0] >= 0) else 1, self.n_bins), bool)
-        for unit, start, stop in runs.tolist():
-            each[slice(None) if unit < 0 else unit, start:stop] = True
         coords["observed"] = ("time", each.any(axis=0))
-        if len(each) == self.n_units and np.any(runs[:, 0] >= 0):
+        if differs:
             coords["unit_observed"] = (("unit", "time"), each)
         attributes = {"bin_width_s": float(self.bin_width), "session": self.key, "segment": self.segment_id, "quantity": self.quantity}
         return xr.DataArray(values, dims=("unit", "time"), coords=coords, name="counts", attrs=attributes)

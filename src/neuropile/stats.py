@@ -211,7 +211,7 @@ def of_segment(segment: Segment) -> pa.Table:
     if (found := units.column("unit_id").to_pylist()) != (sought := segment.unit_ids):
         told = f"its {len(sought)} units {_few(sought)} are listed as {len(found)}, {_few(found)}"
         raise PileError(f"{segment!r} does not fit the table of units of its pile: {told}; make or publish the pile again")
-    unit, value, n = tally(*segment.events(), observed_mask(segment))
+    unit, value, n = tally(*segment.events(), segment.observed_mask())
     labels = {c: units.column(c).take(pa.array(unit)) for c in ("unit_id", "region", "quality")}
     same = {c: getattr(segment, c) for c in ("dataset", "session_id", "subject_id", "quantity", "split")}
     columns = {c: pa.array([v] * len(unit), pa.string()) for c, v in same.items()} | labels
@@ -221,15 +221,6 @@ def of_segment(segment: Segment) -> pa.Table:
 
 def _few(ids: Sequence[str]) -> str:
     return ", ".join(map(str, ids[:3])) + (", ..." if len(ids) > 3 else "")
-
-
-def observed_mask(segment: Segment) -> np.ndarray:
-    """(unit, bin) bool, or (1, bin) where all units were observed alike: which bins are data."""
-    runs = segment.observed
-    mask = np.zeros((segment.n_units if np.any(runs[:, 0] >= 0) else 1, segment.n_bins), bool)
-    for unit, start, stop in runs.tolist():
-        mask[slice(None) if unit < 0 else unit, start:stop] = True
-    return mask
 
 
 def tally(offsets: np.ndarray, bins: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

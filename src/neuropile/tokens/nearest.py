@@ -18,20 +18,6 @@ _LEAST_SHARE = 0.15
 _KINDS = ((np.int16, 2.0**15), (np.float32, 2.0**24), (np.float64, np.inf))
 
 
-def features_of(patches: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """What the count distance compares: each cell, each two neighbouring bins of a unit together, and the whole patch, twice.
-
-    patches : (patch, cell) counts, unit-major, of `shape` (units, bins)
-    Returns (patch, feature) int64; the squared distance of two rows is the count distance of the patches.
-    """
-    cells = np.asarray(patches, np.int64).reshape(len(patches), *shape)
-    pairs = np.zeros((len(patches), shape[0], shape[1] + 1), np.int64)  # silence stands around the patch
-    pairs[:, :, :-1] += cells
-    pairs[:, :, 1:] += cells
-    total = cells.sum((1, 2))[:, None]
-    return np.hstack([cells.reshape(len(patches), -1), pairs.reshape(len(patches), -1), total, total])
-
-
 def _count_form(shape: tuple[int, int]) -> np.ndarray:
     """The count distance as a quadratic form, (cell, cell) int64: d @ form @ d + 2 * d.sum()**2 for the difference d of two patches.
 
