@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fuzzing import Bench, Verdict, mutate
 
 #: Counting is tried on at most so many bins at once: one damaged time may lie a century after the others.
@@ -26,6 +27,7 @@ class Source:
     path : a file, or a folder of which one file is damaged at a time; files : which of them, all by default
     mapping, sample_rate : what a person adds, see readers.find
     whole_every : of so many seeds one goes the whole way into a store and is opened, counted and verified; of the others all trains are read
+    rows : a folder of rows of many sessions, as published corpora are, each of which stands or fails by itself
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source:
     sample_rate: float | None = None
     files: tuple[str, ...] = ()
     whole_every: int = 1
+    rows: bool = False
 
     def bench(self, folder: Path) -> Bench:
         return _SourceBench(self, folder)
@@ -89,18 +92,29 @@ class _SourceBench:
 
     def _whole(self) -> Verdict:
         from neuropile.building import ingest
+        from neuropile.errors import NeuropileError
+        from neuropile.readers import find_sources
         from neuropile.store import create_store
 
-        def build() -> Any:
-            return ingest([self._copy.path], create_store(self._store), self._reader)[0]
-
         try:
-            outcome = build()
+            sources = find_sources(self._copy.path) if self._target.rows else [self._copy.path]
+            outcomes = ingest(sources, create_store(self._store), self._reader)
+        except NeuropileError as e:
+            return _of_error(str(e)) if self._target.rows else Verdict("traceback", _told(e))
         except Exception as e:
             return Verdict("traceback", _told(e))
-        left = [p.name for p in self._store.glob("local/*")] + [p.name for p in self._store.glob(".building/*")]
+        verdicts = [self._of_outcome(o) for o in outcomes]
+        if len([o for o in outcomes if o.status != "failed"]) < len(left := self._left()):
+            return Verdict("partial", str(left))
+        return next((v for kind in ("error", "right") for v in verdicts if v.kind != kind), verdicts[0])
+
+    def _left(self) -> list[str]:
+        """What stands in the store, whole or not."""
+        return [str(p) for p in self._store.glob("*/*") if p.parent.name not in ("index", "units")]
+
+    def _of_outcome(self, outcome: Any) -> Verdict:
         if outcome.status == "failed":
-            return Verdict("partial", str(left)) if left else _of_error(str(outcome.error))
+            return _of_error(str(outcome.error))
         verdict = _verdict(lambda: self._use(outcome.session))
         return verdict if verdict.kind == "right" else Verdict("unusable", verdict.said)
 
@@ -124,7 +138,7 @@ class _SourceBench:
 
 @dataclass(frozen=True)
 class Stored:
-    """A store, a pile file with its store, or a published folder, of which one file at a time is damaged.
+    """A store, a pile file with its store, a published folder, or a file made of a pile, of which one file at a time is damaged.
 
     path : a folder that holds all of it; opens : what in it is opened; files : the files that are damaged, all by default
     """
@@ -159,7 +173,7 @@ class _StoredBench:
 
 
 def digest(path: Path) -> str:
-    """One SHA-256 over every value that can be read of a store, a pile or a published folder."""
+    """One SHA-256 over every value that can be read of a store, a pile, a published folder or a file made of a pile."""
     whole = hashlib.sha256()
     for value in _values(path):
         whole.update(value if isinstance(value, bytes) else repr(value).encode())
@@ -169,6 +183,9 @@ def digest(path: Path) -> str:
 def _values(path: Path) -> Iterator[Any]:
     import neuropile
 
+    if path.stem in _MADE_OF_PILES:
+        yield from _MADE_OF_PILES[path.stem](path)
+        return
     if (path / "neuropile.json").exists():
         store = neuropile.open_store(path)
         yield from (store.session_table.to_pylist(), store.unit_table.to_pylist(), sorted(store))
@@ -181,6 +198,40 @@ def _values(path: Path) -> Iterator[Any]:
         yield from (vars(segment) | {"source": None, "store": None}, counts.values.tobytes(), {k: c.values.tolist() for k, c in counts.coords.items()})
     for table in pile.source.tables(pile):
         yield table.to_pylist()
+
+
+def _motif_values(path: Path) -> Iterator[Any]:
+    from neuropile import motifs
+
+    table = motifs.open_table(path)
+    yield from (repr(sorted(table.meta.items())), table.to_pandas().to_dict("list"))
+
+
+def _vocabulary_values(path: Path) -> Iterator[Any]:
+    from neuropile import tokens
+
+    vocabulary = tokens.open_vocabulary(path)
+    every = np.arange(vocabulary.vocab_size)[:, None]
+    yield from (vocabulary.digest, sorted(vocabulary.facts.items()), vocabulary.counts.tobytes(), vocabulary.decode(every).tobytes())
+
+
+def _id_values(path: Path) -> Iterator[Any]:
+    from neuropile import tokens
+    from neuropile.tokens.files import read_ids
+
+    for facts, ids in read_ids(path, tokens.open_vocabulary(path.with_name("vocabulary.parquet"))):
+        yield from (sorted(facts.items()), ids.tobytes())
+
+
+def _stats_values(path: Path) -> Iterator[Any]:
+    from neuropile import stats
+
+    found = stats.open_stats(path)
+    yield from (found.table.to_pylist(), sorted(found.meta.items()), found.totals(["dataset"]).to_json(), found.rates().to_json())
+
+
+#: Files made of a pile, by their names.
+_MADE_OF_PILES = {"motifs": _motif_values, "vocabulary": _vocabulary_values, "ids": _id_values, "stats": _stats_values}
 
 
 def _session_values(session: Any) -> Iterator[Any]:

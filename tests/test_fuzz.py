@@ -25,9 +25,10 @@ from fuzzed import Source, Stored, digest
 from fuzzing import Bench, Target, Verdict, fuzz, mutate
 
 import neuropile
-from neuropile import readers, testing
+from neuropile import motifs, readers, stats, testing, tokens
 from neuropile.building import ingest
 from neuropile.errors import StoreError
+from neuropile.pile import Pile
 from neuropile.store import create_store
 
 SEEDS = 1_000
@@ -105,11 +106,19 @@ def _zarr(folder: Path) -> Path:
     return as_zarr(_nwb(folder), folder / "made.nwb.zarr", 2)
 
 
+def _rows(folder: Path) -> Path:
+    """Rows as the published corpora have them, of three sessions in two files."""
+    from readers.test_published_rows import rows_of, some_sessions, write_rows
+
+    write_rows(rows_of(some_sessions(np.random.default_rng(5), 3), 60), folder, {"train": 1, "test": 1})
+    return folder
+
+
 def made_sources(folder: Path) -> list[Target]:
     times, units = np.sort(np.random.default_rng(4).uniform(0, 30, 400)), np.arange(400) % 7
     scipy.io.savemat(folder / "made5.mat", {"spks": np.c_[units, times]}, do_compression=True)
     np.savez(folder / "made.npz", t=times, u=units)
-    made = {kind: folder / kind for kind in ("alf", "zarr")}
+    made = {kind: folder / kind for kind in ("alf", "zarr", "rows")}
     for path in made.values():
         path.mkdir()
     return [
@@ -120,6 +129,7 @@ def made_sources(folder: Path) -> list[Target]:
         Source("Kilosort", _kilosort(folder)),
         Source("ALF", _alf(made["alf"])),
         Source("Zarr", _zarr(made["zarr"])),
+        Source("rows", _rows(made["rows"]), rows=True),
     ]
 
 
@@ -136,8 +146,19 @@ def made_stores(folder: Path) -> list[Stored]:
     pile.publish(folder / "sparse")
     pile.publish(folder / "dense", layout="dense")
     neuropile.open_store(folder / "a" / "store").rebuild_index()
+    made = made_of_a_pile(neuropile.open_pile(folder / "a" / "pile.parquet"), folder / "made")
     piles = [Stored(f"a {n}", folder / "a", "pile.parquet", (n,)) for n in ("pile.parquet", "pile.units.parquet")]
-    return _each_file(folder / "a" / "store") + piles + _each_file(folder / "sparse") + _each_file(folder / "dense")
+    return _each_file(folder / "a" / "store") + piles + _each_file(folder / "sparse") + _each_file(folder / "dense") + made
+
+
+def made_of_a_pile(pile: Pile, folder: Path) -> list[Stored]:
+    """Motifs, a vocabulary, ids and stats of a pile, each file a target of its own."""
+    folder.mkdir()
+    vocabulary = tokens.fit(motifs.count(pile, (1, 5), out=folder / "motifs.parquet").path, any_split=True)
+    vocabulary.save(folder / "vocabulary.parquet")
+    tokens.encode(pile, vocabulary, out=folder / "ids.parquet")
+    stats.count(pile, out=folder / "stats.parquet")
+    return [Stored(f"made {name}", folder, name, (name,)) for name in sorted(p.name for p in folder.iterdir())]
 
 
 def _each_file(path: Path) -> list[Stored]:
@@ -156,7 +177,8 @@ def test_a_damaged_source_gives_an_error_of_one_line_or_a_session_of_use(tmp_pat
 def test_a_damaged_store_pile_or_published_folder_gives_an_error_of_one_line_or_the_right_values(tmp_path: Path) -> None:
     made_stores(tmp_path)
     whole = [Stored("store", tmp_path / "a" / "store"), Stored("pile", tmp_path / "a", "pile.parquet")]
-    check([*whole, Stored("sparse", tmp_path / "sparse"), Stored("dense", tmp_path / "dense")], 2 * QUICK_SEEDS)
+    made = [Stored(name, tmp_path / "made", f"{name}.parquet") for name in ("motifs", "ids", "stats")]
+    check([*whole, *made, Stored("sparse", tmp_path / "sparse"), Stored("dense", tmp_path / "dense")], 2 * QUICK_SEEDS)
 
 
 @dataclass(frozen=True)
@@ -320,8 +342,14 @@ def test_thousands_of_damages_of_a_real_zarr_folder(real_data: Path, tmp_path: P
 
 
 @pytest.mark.soak
-def test_a_thousand_damages_of_each_file_of_a_store_a_pile_and_its_published_folders(tmp_path: Path) -> None:
+def test_a_thousand_damages_of_each_file_of_a_store_a_pile_and_what_is_made_of_it(tmp_path: Path) -> None:
     check(list(made_stores(tmp_path)), SEEDS)
+
+
+@pytest.mark.soak
+def test_a_thousand_damages_of_rows_as_published(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    check([Source("rows", _rows(tmp_path / "rows"), rows=True)], 2 * SEEDS)
 
 
 @pytest.mark.soak

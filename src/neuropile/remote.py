@@ -71,13 +71,15 @@ def can_list(path: Any) -> bool:
 
 
 def persist(job: Callable[[], _T], what: object) -> _T:
-    """Do a job of the network, again and again where it fails for reasons that may pass.
+    """Do a job of the network, again and again where it fails for reasons that may pass; with a file here, once.
 
     Raises
     ------
     FileExistsError : the job was to write a new file, or to change one that is as it was, and it is not so
     OSError : what no repetition mends, as it came; or the last failure, in words
     """
+    if isinstance(what, Path):
+        return job()
     began = time.monotonic()
     for attempt in range(TRIES):
         try:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -452,3 +453,16 @@ def test_the_command_takes_in_a_repository_by_its_address(hub: HubState, tmp_pat
     assert {s["session"] for s in told} == {f"corpus/{name}" for _, name in sessions}
     for (_, name), counts in sessions.items():
         np.testing.assert_array_equal(open_store(tmp_path / "store")[f"corpus/{name}"].counts("0.02").values, counts)
+
+
+def test_a_damaged_file_here_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies far away is asked again for seconds; a file on this disk will not mend."""
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    write_rows(rows_of(some_sessions(np.random.default_rng(0)), 60), tmp_path, {"train": 1})
+    (path,) = (tmp_path / "data").iterdir()
+    data = bytearray(path.read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    data[footer : footer + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(UnreadableFile):
+        published_rows.sessions(tmp_path)
