@@ -70,3 +70,11 @@ class MissingExtra(NeuropileError):
 
 class RunError(NeuropileError):
     """A job over many items could not be done, or not wholly."""
+
+
+class ArchiveError(NeuropileError):
+    """An archive cannot be reached, refuses, has nothing of that name, or does not give what it announces."""
+
+
+class SourceChanged(ArchiveError):
+    """An archive holds something else than what was locked."""

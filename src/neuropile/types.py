@@ -28,6 +28,7 @@ class Asset:
     path : its name inside the source, never an absolute path
     bytes, sha256 : None where only parts of a remote file were read, so that nobody knows
     url, version : where it came from, and which version of it (an archive's asset id, a server's ETag), where known
+    digest : what an archive says of its bytes where that is no SHA-256, as "algorithm:hex" (md5, sha1, blake2b, dandi-etag, git-sha1, ...)
     """
 
     path: str
@@ -35,6 +36,7 @@ class Asset:
     sha256: str | None
     url: str | None = None
     version: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,164 @@
+"""Recipes: one page of facts a dataset, saying where it is, what of it is taken, how it is read and on what terms it may be used."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+
+from neuropile.archives import Archive
+from neuropile.errors import NeuropileError
+from neuropile.types import Asset, Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """How the published neural-pile scripts take the same dataset, for `--compat upstream`.
+
+    reader : gives their counts, ids and all
+    select, leave_out, session : as of Recipe, where theirs are others; None where they are the same
+    """
+
+    reader: Reader
+    select: tuple[str, ...] | None = None
+    leave_out: tuple[str, ...] | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A dataset, as a value that checks itself.
+
+    key : its name in stores and on the command line
+    archive : where it is, at the version that was looked at
+    species, areas, task : as a physiologist would say it
+    license : the SPDX name, or None where only `terms_url` says what is allowed, or nobody does
+    subjects, sessions : what a build should find; None where nobody knows
+    tokens : the published total of unit x 20 ms cells
+    tokens_expected, tokens_reason : ours, where it is known to differ, and why
+    select, leave_out : patterns (`*` goes over `/`) of the paths that are taken, and of those that then are not
+    members : where the selected files are zip or tar archives: patterns of the files in them that are taken
+    session : a regular expression searched in each path; files whose group `session` is the same are one session of that
+        name. None: each file is a session, called by its stem. A group `subject` names the subject.
+    subject : the subject of all sessions, where neither file nor path says it
+    recording : the recording_id, with `{group}` for groups of `session`, `{subject}` and `{session}`; None: dataset/session
+    set_aside : (pattern, reason): sessions stored but left out of piles unless asked for
+    whole : fetch files whole before they are read, because their format or reader needs all of them
+    differs : what the published scripts do here and what is done instead, a sentence each
+    tested_on : a real file, or a generated one whose layout is from a listing, a converter, or inferred
+    """
+
+    key: str
+    title: str
+    archive: Archive
+    reader: Reader
+    species: str
+    areas: str
+    task: str
+    citation: str
+    tested_on: str
+    license: str | None = None
+    terms_url: str | None = None
+    subjects: int | None = None
+    sessions: int | None = None
+    tokens: int | None = None
+    tokens_expected: int | None = None
+    tokens_reason: str | None = None
+    quantity: str = "spikes"
+    select: tuple[str, ...] = ("*.nwb",)
+    leave_out: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    session: str | None = None
+    subject: str | None = None
+    recording: str | None = None
+    set_aside: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+    upstream: Upstream | None = None
+    differs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.key):
+            raise NeuropileError(f"a recipe's key is of small letters, digits and hyphens, not {self.key!r}")
+        if self.session is not None and "session" not in re.compile(self.session).groupindex:
+            raise NeuropileError(f"{self.key}: the pattern of sessions has no group (?P<session>...)")
+        if (self.tokens_expected is None) != (self.tokens_reason is None):
+            raise NeuropileError(f"{self.key}: tokens_expected needs tokens_reason, and the other way round")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One session to be built: its name, its files, and what their paths say of it."""
+
+    session_id: str
+    assets: tuple[Asset, ...]
+    subject_id: str | None = None
+    recording_id: str | None = None
+    set_aside: str | None = None
+
+
+def selected(assets: Iterable[Asset], select: Sequence[str], leave_out: Sequence[str] = ()) -> list[Asset]:
+    """The assets whose path fits one of `select` and none of `leave_out`, in order."""
+    return [a for a in assets if _fits(a.path, select) and not _fits(a.path, leave_out)]
+
+
+def _fits(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, p) for p in patterns)
+
+
+def plans(assets: Iterable[Asset], recipe: Recipe) -> list[Plan]:
+    """The sessions that selected assets make, by name.
+
+    Raises
+    ------
+    NeuropileError : a path in which the recipe's pattern finds no session, or two files that would be one session by their stem
+    """
+    found: dict[str, tuple[list[Asset], Mapping[str, str]]] = {}
+    for asset in assets:
+        groups = _groups(asset.path, recipe)
+        session = groups["session"]
+        if session in found and recipe.session is None:
+            raise NeuropileError(f"{recipe.key}: {found[session][0][0].path} and {asset.path} would both be session {session}; give the recipe a `session` pattern")
+        found.setdefault(session, ([], groups))[0].append(asset)
+    return [_plan(session, tuple(own), groups, recipe) for session, (own, groups) in sorted(found.items())]
+
+
+def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], recipe: Recipe) -> Plan:
+    subject = groups.get("subject") or recipe.subject
+    recording = None if recipe.recording is None else recipe.recording.format(**{"subject": subject or "", **groups})
+    aside = next((why for pattern, why in recipe.set_aside if any(fnmatch.fnmatchcase(a.path, pattern) for a in assets)), None)
+    return Plan(session, assets, subject, recording, aside)
+
+
+def _groups(path: str, recipe: Recipe) -> dict[str, str]:
+    if recipe.session is None:
+        name = path.rsplit("/", 1)[-1]
+        return {"session": name.rpartition(".")[0] or name}
+    match = re.search(recipe.session, path)
+    if match is None:
+        raise NeuropileError(f"{recipe.key}: no session is found in {path!r} by {recipe.session!r}; the archive's names have changed: narrow `select`")
+    return {k: v for k, v in match.groupdict().items() if v is not None}
+
+
+def keys() -> list[str]:
+    """The keys of all recipes, sorted."""
+    names = (p.name for p in files(__name__).iterdir())
+    return sorted(n[:-3].replace("_", "-") for n in names if n.endswith(".py") and not n.startswith("_"))
+
+
+def load(key: str) -> Recipe:
+    """The recipe of a key.
+
+    Raises
+    ------
+    NeuropileError : there is none; the message names those like it
+    """
+    known = keys()
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1)
+        said = f"; did you mean {near[0]!r}?" if near else "; see them with: neuropile catalog"
+        raise NeuropileError(f"no dataset {key!r} among {len(known)}{said}")
+    return import_module(f"{__name__}.{key.replace('-', '_')}").recipe
