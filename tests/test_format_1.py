@@ -1,6 +1,7 @@
 """The small store that version 0.2 wrote, kept as it was: every later version reads the same values from it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -10,8 +11,10 @@ import pytest
 from data.make_format_1 import facts_of, write
 
 import neuropile
-from neuropile import open_pile, open_store
+from neuropile import building, corpus, open_pile, open_store, parquet, testing
+from neuropile.types import Asset
 from neuropile.verifying import verify
+from neuropile.writing import Provenance
 
 FOLDER = Path(__file__).parent / "data" / "format-1"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
@@ -68,3 +71,39 @@ def test_a_version_that_is_not_known_is_refused_before_anything_is_read(tmp_path
     (tmp_path / "neuropile.json").write_text('{"format": "neuropile", "version": 2}')
     with pytest.raises(neuropile.NeuropileError, match="was written in format 2; this neuropile reads format 1: upgrade neuropile"):
         open_store(tmp_path)
+
+
+def test_what_was_not_written_yet_is_null_before_and_after_the_index_is_made_anew(tmp_path):
+    shutil.copytree(FOLDER / "store", tmp_path / "store")
+    store = open_store(tmp_path / "store")
+    for _ in range(2):
+        assert store.sessions["set_aside"].isna().all()
+        files = [f for sources in store.sessions["sources"] for f in sources]
+        assert [f["digest"] for f in files] == [None] * 3
+        assert all(f["sha256"] for f in files)
+        assert all(store.lists(store[key].record) for key in store)
+        assert not store.rebuild_index()
+    assert open_store(tmp_path / "store").failed["error"].to_dict() == EXPECTED["failed"]
+
+
+def test_a_pile_of_old_and_new_together_is_published(tmp_path):
+    new = testing.store(tmp_path / "store", [])
+    asset = Asset("new.nwb", 5, None, "https://host/new.nwb", "draft", "md5:900150983cd24fb0d6963f7d28e17f72")
+    building.add_recording(new, testing.recording(9, n_units=3, duration_s=5), Provenance("new", (asset,), "testing"))
+    made = neuropile.make_pile(new, bin_width=0.1, max_tokens=200, test=0.0)
+    merged = corpus.merge([open_pile(FOLDER / "sparse"), made])
+    merged.publish(tmp_path / "published")
+    sources = pd.read_parquet(tmp_path / "published" / "sources.parquet").set_index("path")
+    assert set(sources.index) == {"each.nwb", "trials.nwb", "whole.nwb", "new.nwb"}
+    assert sources.digest.dropna().to_dict() == {"new.nwb": asset.digest}
+    assert not verify(tmp_path / "published")
+
+
+def test_an_index_with_a_column_too_few_is_no_index(tmp_path):
+    shutil.copytree(FOLDER / "store", tmp_path / "store")
+    file = tmp_path / "store" / "index" / "sessions.parquet"
+    table = parquet.read(file)
+    for broken in (table.drop_columns("species"), table.select(["dataset"]), table.append_column("more", table.column("dataset"))):
+        parquet.write(broken, file)
+        with pytest.raises(neuropile.NeuropileError, match=r"cannot be read .*; run: neuropile index"):
+            len(open_store(tmp_path / "store"))

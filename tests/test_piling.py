@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from neuropile import Store, make_pile, testing
+from neuropile import Store, make_pile, open_pile, testing
+from neuropile.cli import app
 from neuropile.errors import PileError, StoreError
 from neuropile.piling import cut
 from neuropile.types import Trains
@@ -181,3 +183,49 @@ def test_a_condition_on_an_unknown_column_names_the_nearest(store: Store) -> Non
 def test_the_same_session_from_two_stores_is_refused(store: Store) -> None:
     with pytest.raises(PileError, match="more than one of the stores"):
         make_pile([store, store])
+
+
+@pytest.fixture(scope="module")
+def aside(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Three sessions, the second of them set aside."""
+    recordings = [testing.recording(i, n_units=4, duration_s=10) for i in range(3)]
+    recordings[1] = replace(recordings[1], set_aside="a copy, cut short, of session-0")
+    return testing.store(tmp_path_factory.mktemp("aside") / "store", recordings)
+
+
+def test_a_session_set_aside_is_left_out_with_its_reason_until_it_is_asked_for(aside: Store) -> None:
+    assert aside.sessions["set_aside"].dropna().to_dict() == {"test/session-1": "a copy, cut short, of session-0"}
+    default, whole = make_pile(aside, quality="all"), make_pile(aside, quality="all", set_aside=True)
+    assert {s.key for s in default} == {"test/session-0", "test/session-2"}
+    assert {s.key for s in whole} == set(aside)
+    reason = {"session": "test/session-1", "reason": "a copy, cut short, of session-0"}
+    assert (default.meta["left_out"]["sessions_set_aside"], whole.meta["left_out"]["sessions_set_aside"]) == ([reason], [])
+    assert (default.meta["set_aside"], whole.meta["set_aside"]) == (False, True)
+
+
+def test_units_of_what_is_set_aside_count_nowhere(aside: Store) -> None:
+    taken = aside.units[aside.units.session_id != "session-1"]
+    left = make_pile(aside, quality="good", where="depth_um > 1000").meta["left_out"]
+    assert left["units_by_quality"] == int((taken.quality != "good").sum())
+    assert left["units_by_where"] == int(((taken.quality == "good") & (taken.depth_um <= 1000)).sum())
+
+
+def test_the_reason_is_the_sessions_and_outlives_the_index(aside: Store) -> None:
+    assert aside["test/session-1"].record["set_aside"] == "a copy, cut short, of session-0"
+    assert "a copy, cut short" in aside["test/session-1"]._repr_html_()
+    assert not aside.rebuild_index()
+    assert aside.sql("select session_id from sessions where set_aside is not null").session_id.tolist() == ["session-1"]
+
+
+def test_the_command_tells_what_is_set_aside_and_takes_it_when_told(aside: Store, tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["pile", str(aside.root), "--out", str(tmp_path / "a.parquet")]).output
+    assert "set aside: test/session-1 (a copy, cut short, of session-0)" in told
+    told = CliRunner().invoke(app, ["pile", str(aside.root), "--out", str(tmp_path / "b.parquet"), "--set-aside"]).output
+    assert "set aside" not in told
+    assert {s.key for s in open_pile(tmp_path / "b.parquet")} == set(aside)
+
+
+def test_a_store_of_which_all_is_set_aside_says_how_to_take_it(tmp_path: Path) -> None:
+    only = testing.store(tmp_path / "store", [replace(testing.recording(0, n_units=2), set_aside="a test set")])
+    with pytest.raises(PileError, match=r"1 are set aside \(a test set\); set_aside=True, or --set-aside, takes them"):
+        make_pile(only)

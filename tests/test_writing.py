@@ -178,7 +178,7 @@ def test_index_rows_are_the_marker_and_the_units(made):
 def test_the_marker_keeps_who_and_whence(made):
     recording, folder, marker = made
     assert json.loads((folder / "session.json").read_text()) == marker
-    assert marker["sources"] == [{"path": "file.nwb", "bytes": 3, "sha256": "00ff", "url": None, "version": None}]
+    assert marker["sources"] == [{"path": "file.nwb", "bytes": 3, "sha256": "00ff", "url": None, "version": None, "digest": None}]
     assert (marker["reader"], marker["license"], marker["citation"]) == ("reader()", "CC0-1.0", "made by neuropile.testing")
     assert (marker["subject_id"], marker["species"], marker["sex"]) == ("mouse-0", "Mus musculus", "F")
     assert marker["recording_id"] == "test/session-3"

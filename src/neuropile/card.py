@@ -199,8 +199,11 @@ def _left_out(made: Mapping[str, Any]) -> list[str]:
         ("sessions_without_units", "sessions left without a unit"),
         ("sessions_by_bin_width", "sessions whose clock cannot make the bin width"),
         ("sessions_unobserved", "sessions without an observed span"),
+        ("sessions_of_signals", "sessions of signals, which have no events"),
+        ("sessions_set_aside", "sessions set aside"),
     ):
-        found = left[name]
+        # piles of earlier versions lack the last two; what is set aside is listed with its reason
+        found = [f"{v['session']}: {v['reason']}" if isinstance(v, Mapping) else v for v in left.get(name, [])]
         lines.append(f"- {why}: {len(found):,}" + (f" ({', '.join(found[:20])}{', ...' if len(found) > 20 else ''})" if found else ""))
     return ["## What was left out", "", *lines, ""]
 

@@ -127,7 +127,7 @@ def _check_splits(piles: Sequence[Pile], merged: Pile) -> None:
 def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What is true of all, and what each left out."""
     first = dict(metas[0])
-    for name in ("where", "quality", "gaps", "seed", "val", "test", "split_by", "max_tokens"):
+    for name in ("where", "quality", "gaps", "set_aside", "seed", "val", "test", "split_by", "max_tokens"):
         values = {repr(m.get(name)): m.get(name) for m in metas}
         if len(values) > 1:
             if name == "max_tokens":

@@ -179,7 +179,8 @@ def read(path: Any, schema: pa.Schema) -> pa.Table:
     StoreError : it is damaged
     """
     try:
-        return parquet.read(path).cast(schema)
+        table = parquet.read(path)
+        return layout.conform_sessions(table) if schema is layout.SESSION_SCHEMA else table.cast(schema)
     except FileNotFoundError:
         raise
     except (StoreError, *parquet.ERRORS) as e:

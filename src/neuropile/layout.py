@@ -64,7 +64,7 @@ UNIT_SCHEMA = pa.schema(
     ]
 )
 
-_TEXTS_OF_SOURCE = ("sha256", "url", "version")
+_TEXTS_OF_SOURCE = ("sha256", "url", "version", "digest")
 _SOURCE_FILE = pa.struct([pa.field("path", pa.string()), pa.field("bytes", pa.int64()), *(pa.field(n, pa.string()) for n in _TEXTS_OF_SOURCE)])
 
 SESSION_SCHEMA = pa.schema(
@@ -87,10 +87,14 @@ SESSION_SCHEMA = pa.schema(
         pa.field("sources", pa.list_(_SOURCE_FILE)),
         pa.field("recipe_hash", pa.string()),
         pa.field("content_digest", pa.string()),
+        pa.field("set_aside", pa.string()),
         pa.field("status", pa.string()),
         pa.field("error", pa.string()),
     ]
 )
+
+#: The columns of SESSION_SCHEMA that neuropile did not write before 0.4.
+_LATER = ("set_aside",)
 
 #: Columns with one meaning whatever the source; a table has those its source can fill.
 _SECONDS = pa.float64()
@@ -274,10 +278,29 @@ def read_session_marker(folder: Any) -> dict[str, Any]:
     names = [*marker["files"], *marker["signals"]]
     if any(not isinstance(n, str) or ".." in n.split("/") or n.startswith("/") for n in names):
         raise StoreError(f"{path} names files outside its folder; build it again or restore it from a copy")
-    return marker
+    # what neuropile did not write before 0.4
+    return marker | {"set_aside": marker.get("set_aside"), "sources": [{**source, "digest": source.get("digest")} for source in marker["sources"]]}
 
 
 def session_row(marker: Mapping[str, Any]) -> pa.Table:
     """A finished session's row of the index, from its marker."""
     row = {name: marker.get(name) for name in SESSION_SCHEMA.names} | {"status": "complete", "error": None}
     return pa.Table.from_pylist([row], schema=SESSION_SCHEMA)
+
+
+def conform_sessions(table: pa.Table) -> pa.Table:
+    """An index of sessions, or a part of one, with the columns of today, null where an older neuropile did not write them.
+
+    Raises
+    ------
+    ValueError, ArrowException : it has other columns than an index of sessions
+    """
+    for name in _LATER:
+        at = SESSION_SCHEMA.get_field_index(name)
+        if name not in table.column_names:
+            table = table.add_column(min(at, table.num_columns), SESSION_SCHEMA.field(at), pa.nulls(table.num_rows, SESSION_SCHEMA.field(at).type))
+    sources = SESSION_SCHEMA.get_field_index("sources")
+    if table.column_names == SESSION_SCHEMA.names and table.schema.field(sources).type != SESSION_SCHEMA.field(sources).type:
+        known = pa.array(table.column(sources).to_pylist(), SESSION_SCHEMA.field(sources).type)
+        table = table.set_column(sources, SESSION_SCHEMA.field(sources), known)
+    return table.cast(SESSION_SCHEMA)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from neuropile.types import SIGNAL_QUANTITIES
 
 _Tick = Annotated[int, Field(ge=-(2**62), le=2**62)]
 _Bytes = Annotated[int, Field(ge=0, lt=2**50)]
@@ -28,6 +30,7 @@ class _Source(_Marker):
     sha256: str | None
     url: str | None = None
     version: str | None = None
+    digest: str | None = None
 
 
 class SessionMarker(_Marker):
@@ -42,7 +45,7 @@ class SessionMarker(_Marker):
     clock: str
     ticks_per_s: Annotated[int, Field(ge=1, le=10**9)]
     n_units: Annotated[int, Field(ge=1, le=10**7)]
-    n_spikes: Annotated[int, Field(ge=1, lt=2**50)]
+    n_spikes: Annotated[int, Field(ge=0, lt=2**50)]
     first_tick: _Tick
     last_tick: _Tick
     duration_s: _Seconds
@@ -52,12 +55,23 @@ class SessionMarker(_Marker):
     license: str | None
     citation: str | None
     recipe_hash: str | None
+    set_aside: str | None = None
     sources: list[_Source]
     block_edges: list[_Tick]
     signals: list[str]
     notes: list[str]
     content_digest: str
     files: dict[str, _File]
+
+    @model_validator(mode="after")
+    def _holds_its_quantity(self) -> SessionMarker:
+        """Events, or the signal that the quantity names and no event."""
+        is_signal = self.quantity in SIGNAL_QUANTITIES
+        if is_signal == (self.n_spikes > 0):
+            raise ValueError(f"n_spikes is {self.n_spikes} in a session of {self.quantity}")
+        if is_signal and self.quantity not in self.signals:
+            raise ValueError(f"no signal {self.quantity!r} in a session of {self.quantity}")
+        return self
 
 
 class PileMeta(_Marker):
@@ -79,5 +93,5 @@ def problem(kind: type[_Marker], marker: Mapping[str, Any]) -> str | None:
         kind.model_validate(dict(marker))
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(p for p in (".".join(map(str, first["loc"])), first["msg"]) if p)
     return None

@@ -20,6 +20,7 @@ from neuropile.session import Session
 from neuropile.sources import StoreSource
 from neuropile.spans import stretches
 from neuropile.store import QUALITY_RULES, Store, open_store
+from neuropile.types import SIGNAL_QUANTITIES
 
 SPLIT_BY = ("recording", "subject", "dataset", "segment")
 GAPS = ("cut", "keep")
@@ -38,8 +39,9 @@ def make_pile(
     quality: str = "not-noise",
     gaps: str = "cut",
     strict: bool = False,
+    set_aside: bool = False,
 ) -> Pile:
-    """List the segments of all sessions of some stores; no spike is read.
+    """List the segments of all sessions of some stores; no spike is read. Sessions of signals, which hold none, are left out and listed.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ def make_pile(
     quality : "good", "not-noise" (unknown counts as not noise) or "all"
     gaps : "cut" ends a segment at a session-wide unobserved second, "keep" never does
     strict : raise where a session would be left out for its clock
+    set_aside : take the sessions too that are left out by default, for the reason kept with each (a copy of others, say, or
+        a test set without its answers)
 
     Raises
     ------
@@ -65,7 +69,7 @@ def make_pile(
     max_tokens = int(max_tokens)
     splits.check_shares(val, test)
     width = as_width(bin_width)
-    made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict)
+    made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict, set_aside)
     for store in [stores] if isinstance(stores, Store | str | Path) else stores:
         made.add(store if isinstance(store, Store) else open_store(store), where, quality)
     if not made.rows:
@@ -80,6 +84,7 @@ def make_pile(
         "where": where,
         "quality": quality,
         "gaps": gaps,
+        "set_aside": set_aside,
         "left_out": made.left_out,
         "warnings": [*splits.empty_split_hints(made.keys, seed, val, test), *made.copies()],
     }
@@ -98,6 +103,7 @@ class _Making:
     test: float
     gaps: str
     strict: bool
+    set_aside: bool
     rows: list[dict[str, Any]] = field(default_factory=list)
     selections: dict[int, np.ndarray] = field(default_factory=dict)
     roots: dict[str, Any] = field(default_factory=dict)
@@ -112,17 +118,22 @@ class _Making:
             "sessions_without_units": [],
             "sessions_by_bin_width": [],
             "sessions_unobserved": [],
+            "sessions_of_signals": [],
+            "sessions_set_aside": [],
         }
     )
 
     def add(self, store: Store, where: str | None, quality: str) -> None:
-        chosen = store.select(where, quality)
+        taken = self._taken(store)
+        chosen = store.select(where, quality, taken)
         self.left_out["units_by_quality"] += chosen.n_left_by_quality
         self.left_out["units_by_where"] += chosen.n_left_by_where
         for key in store:
             if key in self.seen:
                 raise PileError(f"session {key} is in more than one of the stores; a pile takes it once: leave one out or build it as another dataset")
             self.seen.add(key)
+            if key not in taken:
+                continue
             units = chosen.units.get(key)
             if units is None:
                 self.left_out["sessions_without_units"].append(key)
@@ -140,6 +151,18 @@ class _Making:
                 continue
             self._add_session(store, session, units, per_bin)
 
+    def _taken(self, store: Store) -> set[str]:
+        """The sessions that hold events and are not set aside; the others are put among those left out."""
+        taken = set()
+        for key, row in zip(store, store.session_table.select(["quantity", "set_aside"]).to_pylist(), strict=True):
+            if row["quantity"] in SIGNAL_QUANTITIES:
+                self.left_out["sessions_of_signals"].append(key)
+            elif row["set_aside"] is not None and not self.set_aside:
+                self.left_out["sessions_set_aside"].append({"session": key, "reason": row["set_aside"]})
+            else:
+                taken.add(key)
+        return taken
+
     def why_nothing(self, where: str | None, quality: str) -> str:
         """What left no session, for an error."""
         left = self.left_out
@@ -147,6 +170,10 @@ class _Making:
             return f"{len(left['sessions_by_bin_width'])} sessions have a clock that cannot make the bin width: {self.width_error}"
         if not self.seen:
             return "the stores hold no finished session"
+        n_signals, n_aside = len(left["sessions_of_signals"]), len(left["sessions_set_aside"])
+        if n_signals + n_aside == len(self.seen):
+            aside = f"set aside ({left['sessions_set_aside'][0]['reason']}); set_aside=True, or --set-aside, takes them" if n_aside else "set aside"
+            return f"of {len(self.seen)} sessions {n_signals} hold signals, not events, and {n_aside} are {aside}"
         asked = f"quality {quality!r}" + (f" and where {where!r}" if where else "")
         n = f"{len(left['sessions_without_units'])} of {len(self.seen)} sessions have no unit with {asked}"
         return f"{n}, {len(left['sessions_unobserved'])} no observed span; store.sql('select distinct region, quality from units') shows what there is"  # noqa: S608

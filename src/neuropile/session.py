@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from neuropile import binning, layout, parquet, remote
 from neuropile.counting import Counter, Grid, covered
-from neuropile.errors import BinWidthError, MissingExtra, NotThere, StoreError
+from neuropile.errors import BinWidthError, MissingExtra, NoEvents, NotThere, StoreError
 from neuropile.events import SpikeFile
 from neuropile.parts import Intervals, Signals
 from neuropile.spans import Observed
+from neuropile.types import SIGNAL_QUANTITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,14 +69,22 @@ class Session:
         self.n_units: int = self.record["n_units"]
         self.n_spikes: int = self.record["n_spikes"]
         self.duration_s: float = self.record["duration_s"]
-        self.counter = Counter(
-            SpikeFile(self.root / layout.SPIKES_FILE, self.record["files"].get(layout.SPIKES_FILE)), self.n_units, self.ticks_per_s, self._name_of
-        )
+        self.spike_file = SpikeFile(self.root / layout.SPIKES_FILE, self.record["files"].get(layout.SPIKES_FILE))
 
     @property
     def key(self) -> str:
         """Its name in a store, "dataset/session"."""
         return f"{self.dataset}/{self.session_id}"
+
+    @cached_property
+    def counter(self) -> Counter:
+        """What counts its spikes; NoEvents where it holds a signal instead."""
+        self._check_events()
+        return Counter(self.spike_file, self.n_units, self.ticks_per_s, self._name_of)
+
+    def _check_events(self) -> None:
+        if self.quantity in SIGNAL_QUANTITIES:
+            raise NoEvents(f"{self.key} holds {self.quantity}, no spikes to read or count; its values, (time, unit), are ses.signals[{self.quantity!r}]")
 
     @property
     def notes(self) -> list[str]:
@@ -158,6 +167,7 @@ class Session:
 
     def spikes(self, units: Any = None, start: float | None = None, stop: float | None = None) -> Spikes:
         """Spike times in seconds of some or all units, in [start, stop)."""
+        self._check_events()
         rows = self.rows_of(units)
         window = None
         if start is not None or stop is not None:
@@ -214,7 +224,9 @@ class Session:
         ------
         BinWidthError : no whole number of ticks makes the width
         CountOverflow : a count does not fit an explicit dtype
+        NoEvents : the session holds a signal, such as rates
         """
+        self._check_events()
         rows = self.rows_of(units)
         grid = self.grid(bin_width, start, stop)
         values, n_clipped = self.counter.count(rows, grid, dtype, clip)
@@ -264,6 +276,7 @@ class Session:
         """
         import xarray as xr
 
+        self._check_events()
         try:
             before, after = (Fraction(str(w)) / binning.as_width(bin_width) for w in window)
             whole = before.denominator == after.denominator == 1 and before < after
@@ -336,6 +349,7 @@ class Session:
         """Write the session as one valid NWB file (needs pynwb: `neuropile[nwb]`); see `exporting.to_nwb`."""
         from neuropile import exporting
 
+        self._check_events()
         return exporting.to_nwb(self, path, replace=replace)
 
     def table(self, name: str) -> pa.Table:
@@ -346,19 +360,21 @@ class Session:
             raise StoreError(f"{self.root / name} cannot be read ({e}); restore it from a copy or build the session again") from None
 
     def __repr__(self) -> str:
-        return f"<Session {self.key}: {self.n_units} units, {self.n_spikes} spikes, {self.duration_s:.1f} s, {', '.join(self.intervals) or 'no intervals'}>"
+        what = self.quantity if self.quantity in SIGNAL_QUANTITIES else f"{self.n_spikes} spikes"
+        return f"<Session {self.key}: {self.n_units} units, {what}, {self.duration_s:.1f} s, {', '.join(self.intervals) or 'no intervals'}>"
 
     def _repr_html_(self) -> str:
         facts = {
             "session": self.key,
             "subject": f"{self.subject_id or 'unknown'} ({self.species or 'species unknown'})",
             "units": f"{self.n_units:,}",
-            "spikes": f"{self.n_spikes:,}",
+            "spikes": "none: a session of " + self.quantity if self.quantity in SIGNAL_QUANTITIES else f"{self.n_spikes:,}",
             "observed": f"{self.record['observed_s']:,.1f} s of {self.duration_s:,.1f} s, from {self.record['span_source']}",
             "regions": ", ".join(self.record["regions"]) or "not given",
             "intervals": ", ".join(self.intervals),
             "signals": ", ".join(self.record["signals"]) or "none",
             "licence": self.record["license"] or "unknown",
+            **({"set aside": self.record["set_aside"]} if self.record["set_aside"] else {}),
             "notes": "; ".join(self.record["notes"]) or "none",
         }
         rows = "".join(f"<tr><th style='text-align:left'>{escape(k)}</th><td style='text-align:left'>{escape(v)}</td></tr>" for k, v in facts.items())

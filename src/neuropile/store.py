@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -197,15 +197,16 @@ class Store(Mapping[str, Session]):
         """
         return query_tables(query, sessions=self.session_table, units=self.unit_table).to_pandas()
 
-    def select(self, where: str | None = None, quality: str = "all") -> Selection:
+    def select(self, where: str | None = None, quality: str = "all", among: Collection[str] | None = None) -> Selection:
         """The units of finished sessions that pass a quality rule and an SQL condition.
 
         where : on the columns of units, and of sessions; where both have one, the session's is `session_n_spikes`
         quality : "good", "not-noise" (unknown counts as not noise) or "all"
+        among : only units of these sessions, by "dataset/session", are selected and counted; None: of all
         """
         if quality not in QUALITY_RULES:
             raise StoreError(f"quality is {quality!r}; it must be one of {', '.join(QUALITY_RULES)}")
-        sessions = self.session_table
+        sessions = self.session_table if among is None else self.session_table.take(pa.array(sorted(self.index.row_of[key] for key in among), pa.int64()))
         own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in self.unit_table.column_names)
         joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"  # noqa: S608
         # the line break: `where` may end in a comment

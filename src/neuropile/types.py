@@ -14,8 +14,10 @@ from neuropile.errors import UnreadableFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Quantities whose values are events on a clock. The others (rates, envelope, calcium, lfp) are signals.
+#: Quantities whose values are events on a clock.
 EVENT_QUANTITIES = ("spikes", "threshold_crossings", "counts")
+#: Quantities that are a value a unit and sample: they stand in the signal of that name, and nobody counts them.
+SIGNAL_QUANTITIES = ("rates", "envelope", "calcium", "lfp")
 
 DEFAULT_TICKS_PER_S = 100_000
 ALL_UNITS = -1
@@ -127,11 +129,13 @@ class Recording:
 
     session_id : safe for a file name, unique in its dataset
     units : Arrow table, a row a unit; a unique text `unit_id`, canonical columns, the source's own as `src_*`
-    trains : the events, in the order of `units`
+    trains : the events, in the order of `units`; without a single one where the quantity is a signal
+    quantity : one of EVENT_QUANTITIES, or of SIGNAL_QUANTITIES: then `signals` has one of that name, (time, unit)
     intervals : Arrow tables with `start_s`, `stop_s`; names such as "trials"
     observed : spans in which silence is data, or None where the source holds no evidence of them
     invalid : spans to take out of `observed`
     span_source : where `observed` comes from, in a few words
+    set_aside : why the session is left out of piles by default, in a few words; None where it is not
     source : what the file says of itself, kept but not used
     notes : imperfections met while reading, one sentence each
     holds : what the file holds, in a few words, for messages
@@ -152,14 +156,17 @@ class Recording:
     recording_id: str | None = None
     license: str | None = None
     citation: str | None = None
+    set_aside: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     holds: str = ""
     close: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        if self.quantity not in EVENT_QUANTITIES:
-            raise UnreadableFile(f"quantity {self.quantity!r} is not one of events: {', '.join(EVENT_QUANTITIES)}")
+        if self.quantity not in EVENT_QUANTITIES + SIGNAL_QUANTITIES:
+            raise UnreadableFile(f"quantity {self.quantity!r} is none of {', '.join(EVENT_QUANTITIES)} (events), {', '.join(SIGNAL_QUANTITIES)} (signals)")
+        if self.set_aside is not None and not self.set_aside.strip():
+            raise UnreadableFile("set_aside must say why the session is left out of piles, or be None")
         if self.ticks_per_s < 1:
             raise UnreadableFile(f"ticks_per_s must be a positive whole number, got {self.ticks_per_s}")
         if self.units.num_rows != self.trains.n_units:
@@ -170,6 +177,22 @@ class Recording:
         for name, table in self.intervals.items():
             if "start_s" not in table.column_names:
                 raise UnreadableFile(f"intervals {name!r} have no start_s")
+        if self.quantity in SIGNAL_QUANTITIES:
+            self._check_signal()
+
+    def _check_signal(self) -> None:
+        """Raise UnreadableFile unless the quantity is a signal with a number a unit and sample, and no event stands beside it."""
+        signal, n_units = self.signals.get(self.quantity), self.trains.n_units
+        if signal is None:
+            raise UnreadableFile(f"a recording of {self.quantity} needs a signal of that name, found {', '.join(self.signals) or 'none'}")
+        if signal.dims != ("time", "unit") or signal.data.shape[1] != n_units:
+            found = f"{', '.join(signal.dims)} of shape {tuple(signal.data.shape)}"
+            raise UnreadableFile(f"the signal {self.quantity!r} must have the axes time, unit and a column for each of {n_units} units, found {found}")
+        if np.dtype(signal.data.dtype).kind not in "iuf":
+            raise UnreadableFile(f"the signal {self.quantity!r} must hold real numbers, found {signal.data.dtype}")
+        unit = next((u for u in range(n_units) if len(self.trains.read(u))), None)
+        if unit is not None:
+            raise UnreadableFile(f"a recording of {self.quantity} holds no events, found some of unit {unit}; events are a recording of their own")
 
     def __enter__(self) -> Recording:
         return self
@@ -198,4 +221,8 @@ class Reader:
 
     def files(self, path: Any) -> Sequence[Any] | None:
         """The files of a folder that are read, in a fixed order; None means every one."""
+        return None
+
+    def failure(self) -> Exception | None:
+        """What made a reading fail, where the reader knows better than the error that came of it: a fetch that broke off."""
         return None

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neuropile import layout, object_files, parquet, remote
+from neuropile.binning import tick_of
 from neuropile.digest import ContentDigest
 from neuropile.errors import NeuropileError, StoreError
 from neuropile.index import Index
@@ -21,6 +22,7 @@ from neuropile.published import MARKER, MARKER_KIND
 from neuropile.session import Session
 from neuropile.sources import PublishedSource, StoreSource
 from neuropile.store import open_store
+from neuropile.types import SIGNAL_QUANTITIES
 
 #: So many spikes of a session are in memory at a time.
 _SPIKES_AT_ONCE = 8_000_000
@@ -98,7 +100,9 @@ def _content_digest(session: Session) -> str:
 
 
 def _trains(session: Session) -> Iterator[np.ndarray]:
-    """Every unit's ticks in turn, read for some units at a time."""
+    """Every unit's ticks in turn, read for some units at a time; nothing of a session that holds a signal."""
+    if session.quantity in SIGNAL_QUANTITIES:
+        return
     n = session.table(layout.UNITS_FILE).column("n_spikes").to_numpy()
     batch = np.cumsum(n) // _SPIKES_AT_ONCE
     for b in np.unique(batch):
@@ -125,25 +129,41 @@ def _take_in_signal(digest: ContentDigest, name: str, signals: Signals) -> None:
 def _blocks(session: Session) -> list[str]:
     """Row groups that do not keep within one time block: a window would be read from too many places, or too few."""
     edges = np.asarray(session.record["block_edges"])
-    bounds = session.counter.spikes.bounds
+    bounds = session.spike_file.bounds
     first, last = (np.searchsorted(edges, bounds[:, i], side="right") for i in (2, 3))
     return [f"row group {i} of {layout.SPIKES_FILE} lies in more than one time block" for i in np.flatnonzero(first != last).tolist()]
 
 
 def _lies(session: Session) -> list[str]:
     """Numbers in the marker that its own tables do not give."""
-    record, units, bounds = session.record, session.table(layout.UNITS_FILE), session.counter.spikes.bounds
+    record, units, bounds = session.record, session.table(layout.UNITS_FILE), session.spike_file.bounds
     spans = session.observed.of_any()
+    is_signal = session.quantity in SIGNAL_QUANTITIES
+    first, last = _ticks_of_signal(session) if is_signal else (bounds[:, 2].min(), bounds[:, 3].max())
     true = {
         "n_units": units.num_rows,
         "n_spikes": int(bounds[:, 4].sum()),
-        "first_tick": int(bounds[:, 2].min()),
-        "last_tick": int(bounds[:, 3].max()),
+        "first_tick": int(first),
+        "last_tick": int(last),
         "duration_s": int(spans[-1, 1] - spans[0, 0]) / session.ticks_per_s if len(spans) else 0.0,
         "observed_s": int((spans[:, 1] - spans[:, 0]).sum()) / session.ticks_per_s,
         "regions": sorted({r for r in units.column("region").to_pylist() if r}),
     }
-    return [f"its marker says {name} is {record[name]!r}, its tables say {value!r}: build it again" for name, value in true.items() if record[name] != value]
+    told = [f"its marker says {name} is {record[name]!r}, its tables say {value!r}: build it again" for name, value in true.items() if record[name] != value]
+    shape = session.signals.group(session.quantity)["data"].shape if is_signal else (0, session.n_units)
+    if shape[1:] != (session.n_units,):
+        told.append(f"its {session.quantity} have the shape {shape}, not a column for each of {session.n_units} units: build it again")
+    return told
+
+
+def _ticks_of_signal(session: Session) -> tuple[int, int]:
+    """The first and the last tick of a session that holds a signal: of what was observed, where nothing was of its samples."""
+    spans = session.observed.of_any()
+    if len(spans):
+        return int(spans[0, 0]), int(spans[-1, 1]) - 1
+    times = session.signals[session.quantity]["time"].to_numpy()
+    first, last = tick_of(np.array([times.min(), times.max()]), session.ticks_per_s).tolist()
+    return first, last
 
 
 def _store(root: Any, progress: Progress) -> Iterator[Finding]:

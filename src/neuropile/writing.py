@@ -19,7 +19,7 @@ from neuropile.digest import ContentDigest
 from neuropile.errors import BadTimes, NoEvents, UnreadableFile
 from neuropile.progress import QUIET, Progress
 from neuropile.spans import Observed, subtract
-from neuropile.types import ALL_UNITS, Asset, Recording, Signal, Spans
+from neuropile.types import ALL_UNITS, SIGNAL_QUANTITIES, Asset, Recording, Signal, Spans
 
 #: Above this share of spikes outside the observed spans, the spans are probably wrong.
 MAX_SHARE_OUTSIDE = 0.01
@@ -44,18 +44,16 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
 
     Raises
     ------
-    NoEvents : no unit has a single spike
+    NoEvents : no unit has a single spike, or a recording of a signal not one sample
     BadTimes : more than 1 % of the times are NaN or infinite, or times do not fit the clock
     """
     trains, notes = _read_trains(recording, progress)
     n_spikes = sum(len(t) for t in trains)
-    if not n_spikes:
-        raise NoEvents(
-            f"{recording.session_id}: sought spikes, found {len(trains)} units without a single one; the file holds {recording.holds or 'nothing else'}"
-        )
-    first = min(int(t[0]) for t in trains if len(t))
-    last = max(int(t[-1]) for t in trains if len(t))
+    first, last = _reach(recording, trains)
     whole, observed, span_source = _observed(recording, first, last)
+    spans = observed.of_any()
+    if recording.quantity in SIGNAL_QUANTITIES and len(spans):
+        first, last = int(spans[0, 0]), int(spans[-1, 1]) - 1
     inside = _inside(trains, observed)
     n_outside = n_spikes - int(inside.sum())
     n_misplaced = n_spikes - int(_inside(trains, whole).sum())  # those in invalid times are outside as they should be
@@ -77,7 +75,6 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
     _write_spikes(trains, edges, folder / layout.SPIKES_FILE)
     _write_signals(recording.signals, folder / layout.SIGNALS_FOLDER, digest)
 
-    spans = observed.of_any()
     marker = {
         "format": layout.SESSION_KIND,
         "version": layout.VERSION,
@@ -102,6 +99,7 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "sources": [asdict(a) for a in provenance.assets],
         "reader": provenance.reader,
         "recipe_hash": provenance.recipe_hash,
+        "set_aside": recording.set_aside,
         "versions": {name: version(name) for name in ("neuropile", "pyarrow", "numpy", "zarr", "h5py")},
         "block_edges": edges.tolist(),
         "files": layout.file_facts(folder),
@@ -152,6 +150,32 @@ def _read_trains(recording: Recording, progress: Progress) -> tuple[list[np.ndar
     return trains, notes
 
 
+def _reach(recording: Recording, trains: list[np.ndarray]) -> tuple[int, int]:
+    """The ticks of the first and the last event; of a signal those of its first and last sample."""
+    if recording.quantity in SIGNAL_QUANTITIES:
+        return _reach_of_signal(recording)
+    if not any(map(len, trains)):
+        raise NoEvents(
+            f"{recording.session_id}: sought spikes, found {len(trains)} units without a single one; the file holds {recording.holds or 'nothing else'}"
+        )
+    return min(int(t[0]) for t in trains if len(t)), max(int(t[-1]) for t in trains if len(t))
+
+
+def _reach_of_signal(recording: Recording) -> tuple[int, int]:
+    signal = recording.signals[recording.quantity]
+    n = int(signal.data.shape[0])
+    if not n:
+        raise NoEvents(f"{recording.session_id}: sought {recording.quantity}, found a signal without a single sample")
+    if signal.time_s is not None:
+        times = np.asarray(signal.time_s[:], np.float64)
+        ends = np.array([times.min(), times.max()])
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = np.float64(signal.start_s) + np.array([0, n - 1]) / np.float64(signal.rate_hz)
+    first, last = tick_of(ends, recording.ticks_per_s).tolist()
+    return first, last
+
+
 def _fits_int32(ticks: np.ndarray) -> bool:
     return not ticks.size or (ticks[0] >= -(2**31) and ticks[-1] < 2**31)
 
@@ -165,7 +189,7 @@ def _observed(recording: Recording, first: int, last: int) -> tuple[Observed, Ob
     spans, source = recording.observed, recording.span_source
     if spans is None or not len(spans.unit):
         each = [np.array([[first, last + 1]], np.int64)] * n_units
-        source = "spikes"
+        source = recording.quantity if recording.quantity in SIGNAL_QUANTITIES else "spikes"
     else:
         each = _ticks_each(spans, n_units, recording.ticks_per_s, endless=(first, last + 1))
     whole = Observed.of_each(each)
@@ -204,7 +228,8 @@ def _inside(trains: list[np.ndarray], observed: Observed) -> np.ndarray:
 
 def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], inside: np.ndarray, observed: Observed) -> pa.Table:
     seconds = np.array([(observed.of(u)[:, 1] - observed.of(u)[:, 0]).sum() / recording.ticks_per_s for u in range(len(trains))])
-    rate = np.divide(inside, seconds, out=np.full(len(trains), np.nan), where=seconds > 0)
+    known = (seconds > 0) & (recording.quantity not in SIGNAL_QUANTITIES)  # what was not counted has no rate
+    rate = np.divide(inside, seconds, out=np.full(len(trains), np.nan), where=known)
     table = layout.conform_units(recording.units)
     filled: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(trains)),
@@ -212,7 +237,7 @@ def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], i
         "subject_id": pa.array([recording.subject.subject_id] * len(trains), pa.string()),
         "quantity": pa.array([recording.quantity] * len(trains)),
         "n_spikes": pa.array([len(t) for t in trains], pa.int64()),
-        "rate_hz": pa.array(rate, mask=~(seconds > 0)),
+        "rate_hz": pa.array(rate, mask=~known),
     }
     for name, column in filled.items():
         table = table.set_column(table.schema.get_field_index(name), name, column)

@@ -15,6 +15,7 @@ from neuropile.pile import Pile, open_pile
 from neuropile.segment import Segment
 from neuropile.session import Session
 from neuropile.store import Store, open_store
+from neuropile.types import EVENT_QUANTITIES
 
 if TYPE_CHECKING:
     from neuropile.progress import Progress
@@ -28,7 +29,7 @@ def draw(path: Any, out: Path, *, examples: int, every: bool, session: str | Non
         raise PileError(f"examples is {examples}; it must be at least 1")
     if remote.exists(path / layout.STORE_FILE):
         store = open_store(path)
-        keys = [session] if session else list(store) if every else sample(list(store), examples, seed)
+        keys = [session] if session else _drawable(store) if every else sample(_drawable(store), examples, seed)
         return [plotting.save(plotting.session_overview(overview(store[key])), named(out, key, keys)) for key in progress.track(keys, len(keys), "drawing")]
     if session:
         what = "one session" if (path / layout.SESSION_FILE).is_file() else "a pile"
@@ -72,6 +73,15 @@ def panel(segment: Segment) -> plotting.SegmentPanel:
     )
 
 
+def _drawable(store: Store) -> list[str]:
+    """The sessions of a store that have events to draw."""
+    table = store.session_table
+    keys = [key for key, quantity in zip(store, table.column("quantity").to_pylist(), strict=True) if quantity in EVENT_QUANTITIES]
+    if not keys and len(store):
+        raise PileError(f"{store.root} has sessions of signals only, which have no events to draw; see ses.signals")
+    return keys
+
+
 def overview(session: Session) -> plotting.SessionOverview:
     """A session as plotting draws it."""
     spikes, observed = session.spikes(), session.observed
@@ -91,4 +101,4 @@ def overview(session: Session) -> plotting.SessionOverview:
 
 def first_store_session(store: Store) -> str:
     """The session with most units, the one worth a first look."""
-    return str(store.sessions["n_units"].idxmax())
+    return str(store.sessions.loc[_drawable(store), "n_units"].idxmax())

@@ -12,6 +12,12 @@ from neuropile.cli.output import Json, emit, here, place, progress, say, table
 
 PilePath = Annotated[Path, typer.Argument(parser=here, help="A pile file or a published folder.")]
 
+_WHY_LEFT_OUT = {
+    "sessions_by_bin_width": "their clock cannot make the bin width",
+    "sessions_unobserved": "nothing was observed",
+    "sessions_of_signals": "they hold signals, not events",
+}
+
 
 def pile(
     stores: Annotated[list[str], typer.Argument(help="One store or more: folders or URLs.")],
@@ -27,6 +33,7 @@ def pile(
     gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
     weight: Weights = None,
     strict: Annotated[bool, typer.Option(help="Stop at a session whose clock cannot make the bin width.")] = False,
+    set_aside: Annotated[bool, typer.Option("--set-aside", help="Take the sessions too that are left out by default; each keeps the reason.")] = False,
     replace: Annotated[bool, typer.Option(help="Write a pile file anew.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -38,8 +45,9 @@ def pile(
     from neuropile.piling import make_pile
     from neuropile.store import open_store
 
-    options = {"bin_width": bin, "max_tokens": max_tokens, "val": val, "test": test, "split_by": split_by, "seed": seed}
-    listed = make_pile([open_store(s) for s in stores], **options, where=where, quality=quality, gaps=gaps, strict=strict)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"bin_width": bin, "max_tokens": max_tokens, "val": val, "test": test, "split_by": split_by, "seed": seed}
+    options |= {"where": where, "quality": quality, "gaps": gaps, "strict": strict, "set_aside": set_aside}
+    listed = make_pile([open_store(s) for s in stores], **options)
     made = corpus.weigh(listed, weights(weight))
     made.save(out, replace=replace)
     if made[0].bin_width >= 1:
@@ -52,9 +60,11 @@ def pile(
         table(rows, ["split", "segments", "sessions", "recordings", "subjects", "tokens", "share"])
         where_text = f", {left['units_by_where']:,} by where" if where else ""
         print(f"left out: {left['units_by_quality']:,} units by quality {quality!r}{where_text}; {len(left['sessions_without_units'])} sessions had none left")
-        for name, why in (("sessions_by_bin_width", "their clock cannot make the bin width"), ("sessions_unobserved", "nothing was observed")):
+        for name, why in _WHY_LEFT_OUT.items():
             if left[name]:
                 print(f"left out because {why}: {', '.join(left[name])}")
+        for each in left["sessions_set_aside"]:
+            print(f"set aside: {each['session']} ({each['reason']})")
         say(f"next: neuropile publish {out} --to published")
     emit({"pile": str(out), "segments": len(made), "tokens": made.n_tokens, "splits": made.summary(), **made.meta}, as_json)
 

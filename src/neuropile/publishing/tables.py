@@ -23,6 +23,7 @@ SOURCES_SCHEMA = pa.schema(
         pa.field("sha256", pa.string()),
         pa.field("url", pa.string()),
         pa.field("version", pa.string()),
+        pa.field("digest", pa.string()),
         pa.field("license", pa.string()),
         pa.field("citation", pa.string()),
     ]
