@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from neuropile.archives.places import Place
 from neuropile.errors import ArchiveError
 from neuropile.types import Asset
 
 if TYPE_CHECKING:
     from neuropile.archives.web import Web
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a file's bytes are asked for.
-
-    url : stays the same; where it redirects to (signed, soon stale) is never kept
-    headers : sent to this server only, never on to where it redirects
-    ranges : whether this server is known to answer byte ranges; where not, a file is had whole or not at all
-    """
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    ranges: bool = True
+__all__ = ["Archive", "Listing", "Place", "check_path"]
 
 
 @dataclass(frozen=True)
