@@ -17,6 +17,7 @@ from pynwb import NWBHDF5IO, NWBFile
 import neuropile
 from neuropile.errors import BadTimes, NoEvents
 from neuropile.readers import nwb, upstream
+from neuropile.readers import nwb as nwb_module
 from neuropile.types import Reader, Recording, Trains
 
 B = 0.02
@@ -77,6 +78,16 @@ def test_counts_above_255_wrap_around_and_it_is_told(write, nwb, tmp_path):
     assert rows[0]["spike_counts"][0][50] == 44
     same_rows(rows, [published_way([np.full(300, 1.005), [0.001, 2.0]])], path)
     assert "1 counts above 255 wrapped around to uint8, as in the published scripts" in outcome.notes
+
+
+def test_the_subject_is_the_folder_unless_it_is_given(write, nwb, tmp_path):
+    (tmp_path / "1043752325").mkdir()
+    path = write(add_units(nwb), "1043752325/ecephys_session_1043752325.nwb")
+    with h5py.File(path, "r+") as f:
+        f["units/spike_times"][...] = np.nan_to_num(f["units/spike_times"][...])
+    for reader, subject in ((READER, "1043752325"), (upstream.counts(nwb_module.units(), subject="data"), "data")):
+        with reader(path) as recording:
+            assert recording.subject.subject_id == subject
 
 
 def test_rounding_adds_the_empty_bin_the_scripts_have(write, nwb):

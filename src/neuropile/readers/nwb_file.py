@@ -39,7 +39,7 @@ def _read(file: tree.Group, session_id: str, region: str | None, quality: str | 
     observed, span_source = _observed(file, parts)
     if len(parts) == 1:
         signals |= {n if n not in signals else f"units_{n}": s for n, s in parts[0].waveforms().items()}
-    subject, source = _subject(file), _metadata(file)
+    subject, source = subject_of(file), metadata_of(file)
     if tree.filled(file):
         notes.append(f"nothing is stored of {', '.join(tree.filled(file))}: read as the fill value, which is how Zarr 3 keeps zeros")
     return Recording(
@@ -99,7 +99,8 @@ def _observed(file: tree.Group, parts: list[nwb_units.Units]) -> tuple[Spans | N
     return (spans, "acquisition times") if spans is not None else (None, "spikes")
 
 
-def _subject(file: tree.Group) -> Subject:
+def subject_of(file: tree.Group) -> Subject:
+    """Who was recorded, as the file says."""
     group = tree.member(file, "general/subject")
     if not tree.is_group(group):
         return Subject()
@@ -113,7 +114,7 @@ def _text_or_none(group: tree.Group, name: str) -> str | None:
     return ", ".join(tree.text(v).strip() for v in tree.values(dataset)) or None
 
 
-def _metadata(file: tree.Group) -> dict[str, Any]:
+def metadata_of(file: tree.Group) -> dict[str, Any]:
     """What the file says of itself."""
     found = {f"src_{n}": _text_or_none(file, n) for n in _ROOT_TEXTS}
     general = tree.member(file, "general")

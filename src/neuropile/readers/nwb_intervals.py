@@ -9,15 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile.paths import safe_name
-from neuropile.readers import nwb_terms, nwb_units, tables
+from neuropile.readers import nwb_presentations, nwb_terms, nwb_trials, nwb_units, tables
 from neuropile.readers import nwb_tree as tree
 from neuropile.types import ALL_UNITS, Spans
 
 _RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
+#: How Allen's rigs call their probes; a probe that failed is named by tags and is not in the file.
+_LETTERED = re.compile(r"probe[A-Z]")
 
 
 def find(file: tree.Group) -> tuple[dict[str, pa.Table], list[str]]:
-    """Every table of time intervals under its own name, and what did not fit one."""
+    """Every table of time intervals under its own name, those of presentations as one; and what did not fit one."""
     top = tree.member(file, "intervals")
     groups = list(tree.members(top)) if tree.is_group(top) else []
     groups += [(name, tree.member(file, name)) for name in ("trials", "epochs")]
@@ -34,7 +36,7 @@ def find(file: tree.Group) -> tuple[dict[str, pa.Table], list[str]]:
             found[key] = _canonical(table, nwb_terms.TRIAL_COLUMNS if key == "trials" else {})
         else:
             left_out.append(f"{group.name} (its start_time is not one number a row)")
-    return found, left_out
+    return nwb_presentations.joined(found, found.get("invalid")), left_out
 
 
 def _free(key: str, group: tree.Group, taken: dict[str, pa.Table]) -> str:
@@ -54,6 +56,7 @@ def _canonical(table: pa.Table, sources: dict[str, tuple[str, ...]]) -> pa.Table
         source = next((n for n in names if fits(table, n)), None)
         if source is not None:
             columns[canonical] = table.column(source)
+    columns |= nwb_trials.computed(table) if sources else {}
     kept = [c for c in table.column_names if c not in ("start_time", "stop_time") or (c == "stop_time" and "stop_s" not in columns)]
     return pa.table(columns | {f"src_{c}": table.column(c) for c in kept})
 
@@ -75,13 +78,20 @@ def invalid(file: tree.Group, table: pa.Table | None, probe_of_unit: list[str | 
         elsewhere = bool(tags) and all(any(word in t.lower() for word in nwb_terms.NOT_NEURAL) for t in tags)
         if elsewhere or start is None or stop is None or not start <= stop:
             continue
-        named = {p for p in probes if any(_mentions(t, p) for t in tags)}
-        units = [u for u, p in enumerate(probe_of_unit) if p in named] if named else [ALL_UNITS]
-        found += [(u, start, stop) for u in units]
+        found += [(u, start, stop) for u in _touched(tags, probes, probe_of_unit)]
     if not found:
         return None
     unit, start_s, stop_s = zip(*found, strict=True)
     return Spans(np.array(unit, np.int32), np.array(start_s, np.float64), np.array(stop_s, np.float64))
+
+
+def _touched(tags: list[str], probes: set[str], probe_of_unit: list[str | None]) -> list[int]:
+    """The units whose probes the tags name; all where they name none; nobody's where they name one that is not in the file."""
+    named = {p for p in probes if any(_mentions(t, p) for t in tags)}
+    if named:
+        return [u for u, p in enumerate(probe_of_unit) if p in named]
+    elsewhere = any(_LETTERED.fullmatch(p) for p in probes) and any(_LETTERED.fullmatch(t) for t in tags)
+    return [] if elsewhere else [ALL_UNITS]
 
 
 def _tags(value: Any) -> list[str]:
@@ -95,4 +105,4 @@ def _mentions(tag: str, probe: str) -> bool:
 
 def _probes(file: tree.Group) -> set[str]:
     group = tree.member(file, "general/extracellular_ephys")
-    return {n for n, child in tree.members(group) if tree.kind(child) == "ElectrodeGroup"} if tree.is_group(group) else set()
+    return {n for n, child in tree.members(group) if tree.kind(child).endswith("ElectrodeGroup")} if tree.is_group(group) else set()

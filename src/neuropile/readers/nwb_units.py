@@ -154,11 +154,23 @@ def _regions(source: pa.Table, electrodes: _Electrodes, asked: str | None) -> pa
 
 
 def _quality(source: pa.Table, asked: str | None) -> dict[str, pa.Array]:
+    if not asked and tables.is_number(source, nwb_terms.IBL_SCORE):
+        return _ibl_quality(source)
     for name in (asked,) if asked else nwb_terms.QUALITY_COLUMNS:
-        words = [nwb_terms.quality_of(v) for v in source.column(name).to_pylist()] if name in source.column_names else []
+        words = [nwb_terms.quality_of(v, name) for v in source.column(name).to_pylist()] if name in source.column_names else []
         if any(words):
             return {"quality": pa.array(words, pa.string()), "quality_rule": pa.array([f"the file's column {name!r}"] * len(words), pa.string())}
     return {}
+
+
+def _ibl_quality(source: pa.Table) -> dict[str, pa.Array]:
+    """Good where all of IBL's tests were passed; who failed some is not thereby multi-unit, unless the sorter said so."""
+    scores = source.column(nwb_terms.IBL_SCORE).to_pylist()
+    labels = source.column("kilosort2_label").to_pylist() if "kilosort2_label" in source.column_names else [None] * len(scores)
+    sorter = [w if (w := nwb_terms.quality_of(label)) != "good" else None for label in labels]
+    words = ["good" if score is not None and score >= nwb_terms.IBL_PASSED_ALL else w for score, w in zip(scores, sorter, strict=True)]
+    rule = f"good where {nwb_terms.IBL_SCORE} is 1 (all tests passed); else mua or noise where kilosort2_label says so"
+    return {"quality": pa.array(words, pa.string()), "quality_rule": pa.array([rule] * len(words), pa.string())}
 
 
 def _depths(source: pa.Table) -> pa.Array | None:

@@ -8,14 +8,16 @@ adds an empty bin at the end, and a count of 256 is stored as 0. A session is ca
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from neuropile import remote
 from neuropile.errors import BadTimes, NoEvents
 from neuropile.paths import safe_name
-from neuropile.readers import source_name
+from neuropile.readers import folder_files, source_name
 from neuropile.types import Reader, Recording, Spans, Subject, Trains
 
 BINS_PER_S = 50
@@ -26,16 +28,20 @@ _DROPPED = ("quality", "quality_rule")
 
 @dataclass(frozen=True)
 class UpstreamCounts(Reader):
-    """Counts in 20 ms bins exactly as the published scripts make them of what `reader` reads."""
+    """Counts in 20 ms bins exactly as the published scripts make them of what `reader` reads.
+
+    subject : what they call every subject, where their files did not lie in a folder a subject
+    """
 
     reader: Reader
+    subject: str | None = None
 
     def session_name(self, path: Any) -> str:
         """As the reader calls it: the file's name without its last suffix, which is what the scripts take."""
         return self.reader.session_name(path)
 
     def __call__(self, path: Any) -> Recording:
-        """The counts of one file; quantity `counts`, 50 ticks a second, one tick a count.
+        """The counts of one session; quantity `counts`, 50 ticks a second, one tick a count.
 
         Raises
         ------
@@ -48,35 +54,57 @@ class UpstreamCounts(Reader):
             counted = [_count(_times(trains, u), edges) for u in range(trains.n_units)]
         if not any(c.bins.size for c in counted):
             raise NoEvents(f"{path}: {_why_nothing(counted)}: nothing to store; ingest the file without --compat")
-        folder = source_name.plain(path.resolve() if hasattr(path, "resolve") else path).parent
-        units = recording.units.drop_columns([c for c in _DROPPED if c in recording.units.column_names])
-        return replace(
-            recording,
-            session_id=safe_name(self.session_name(path)),
-            units=units,
-            trains=Trains(len(counted), lambda u: np.repeat(counted[u].bins.astype(np.int64), counted[u].counts), kind="ticks"),
-            subject=Subject(source_name.as_text(folder.name), recording.subject.species),
-            quantity="counts",
-            ticks_per_s=BINS_PER_S,
-            intervals={},
-            signals={},
-            observed=Spans.of(0.0, (len(edges) - 1) / BINS_PER_S),
-            invalid=None,
-            span_source="published scripts",
-            notes=tuple(_told(counted)),
-            close=lambda: None,
-        )
+        session_id = safe_name(self.session_name(path))
+        return as_counts(recording, session_id, self.subject or folder_name(path), counted, len(edges) - 1)
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     """One unit's counts that are not 0: (bin,) int32 and uint8; and of its times how many there are, are early, and of its counts are too high."""
 
     bins: np.ndarray
     counts: np.ndarray
-    n_times: int
-    n_early: int
-    n_wrapped: int
+    n_times: int = 1
+    n_early: int = 0
+    n_wrapped: int = 0
+
+
+def wrapped(whole: np.ndarray) -> Counted:
+    """One unit's counts, (bin,) int64, cast to uint8 as the scripts cast them."""
+    counts = whole.astype(np.uint8)
+    bins = np.flatnonzero(counts).astype(np.int32)
+    return Counted(bins, counts[bins], n_wrapped=int((whole > 255).sum()))
+
+
+def as_counts(recording: Recording, session_id: str, subject: str, counted: Sequence[Counted], n_bins: int, notes: Iterable[str] = ()) -> Recording:
+    """The recording that the scripts make of another: its units with their counts in place of its spikes, nothing else.
+
+    subject : what the scripts call it
+    n_bins : from 0, all of them observed as far as the scripts can tell
+    """
+    units = recording.units.drop_columns([c for c in _DROPPED if c in recording.units.column_names])
+    return replace(
+        recording,
+        session_id=session_id,
+        units=units,
+        trains=Trains(len(counted), lambda u: np.repeat(counted[u].bins.astype(np.int64), counted[u].counts), kind="ticks"),
+        subject=Subject(source_name.as_text(subject), recording.subject.species),
+        quantity="counts",
+        ticks_per_s=BINS_PER_S,
+        intervals={},
+        signals={},
+        observed=Spans.of(0.0, n_bins / BINS_PER_S),
+        invalid=None,
+        span_source="published scripts",
+        notes=(*notes, *_told(counted)),
+        close=lambda: None,
+    )
+
+
+def folder_name(path: Any) -> str:
+    """The folder that directly holds a file, or the first file of a session of several: what the scripts call the subject."""
+    first = folder_files.below(path)[0] if remote.can_list(path) and path.is_dir() else path
+    return source_name.plain(first.resolve() if hasattr(first, "resolve") else first).parent.name
 
 
 def _times(trains: Trains, unit: int) -> np.ndarray:
@@ -102,30 +130,27 @@ def _edges(path: Any, trains: Trains, holds: str) -> np.ndarray:
     return edges
 
 
-def _count(times: np.ndarray, edges: np.ndarray) -> _Counted:
-    whole = np.histogram(times, edges)[0]
-    counts = whole.astype(np.uint8)
-    bins = np.flatnonzero(counts).astype(np.int32)
-    return _Counted(bins, counts[bins], len(times), int((times < 0).sum()), int((whole > 255).sum()))
+def _count(times: np.ndarray, edges: np.ndarray) -> Counted:
+    return replace(wrapped(np.histogram(times, edges)[0]), n_times=len(times), n_early=int((times < 0).sum()))
 
 
-def _why_nothing(counted: list[_Counted]) -> str:
+def _why_nothing(counted: list[Counted]) -> str:
     """Why no count is left: each wrapped to 0, or the one spike that was left lies, by rounding, behind the last edge."""
     if any(c.n_wrapped for c in counted):
         return "every count is a multiple of 256 and wraps to 0, as in the published scripts"
     return "the only spikes from 0 s on lie behind the last edge that the published scripts compute"
 
 
-def _told(counted: list[_Counted]) -> list[str]:
+def _told(counted: Sequence[Counted]) -> list[str]:
     """What the scripts do without a word."""
     empty = sum(not c.n_times for c in counted)
     early = sum(c.n_early for c in counted)
-    wrapped = sum(c.n_wrapped for c in counted)
+    n_wrapped = sum(c.n_wrapped for c in counted)
     told = [f"{empty} units without spikes were kept as zeros, where most of the published scripts stop"] if empty else []
     told += [f"{early} spikes before 0 s were dropped, as the published scripts do"] if early else []
-    return told + ([f"{wrapped} counts above 255 wrapped around to uint8, as in the published scripts"] if wrapped else [])
+    return told + ([f"{n_wrapped} counts above 255 wrapped around to uint8, as in the published scripts"] if n_wrapped else [])
 
 
-def counts(reader: Reader) -> UpstreamCounts:
+def counts(reader: Reader, *, subject: str | None = None) -> UpstreamCounts:
     """The published scripts' way with what a reader reads; see UpstreamCounts."""
-    return UpstreamCounts(reader)
+    return UpstreamCounts(reader, subject)
