@@ -20,13 +20,16 @@ class Upstream:
     """How the published neural-pile scripts take the same dataset, for `--compat upstream`.
 
     reader : gives their counts, ids and all
-    select, leave_out, session : as of Recipe, where theirs are others; None where they are the same
+    select, leave_out, members, session : as of Recipe, where theirs are others; None where they are the same
+    names : (session as found by the pattern, as they call it)
     """
 
     reader: Reader
     select: tuple[str, ...] | None = None
     leave_out: tuple[str, ...] | None = None
+    members: tuple[str, ...] | None = None
     session: str | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +45,15 @@ class Recipe:
     tokens_expected, tokens_reason : ours, where it is known to differ, and why
     select, leave_out : patterns (`*` goes over `/`) of the paths that are taken, and of those that then are not
     members : where the selected files are zip or tar archives: patterns of the files in them that are taken
+    shared : patterns of files that every session is given beside its own
     session : a regular expression searched in each path; files whose group `session` is the same are one session of that
         name. None: each file is a session, called by its stem. A group `subject` names the subject.
+    names : (session as found by the pattern, as it is to be called)
     subject : the subject of all sessions, where neither file nor path says it
     recording : the recording_id, with `{group}` for groups of `session`, `{subject}` and `{session}`; None: dataset/session
     set_aside : (pattern, reason): sessions stored but left out of piles unless asked for
+    holds : what each session has, for `build --check`: unit columns (`region`, `quality`, `src_depth`), `intervals/trials`,
+        `signals/running`, `observed`
     whole : fetch files whole before they are read, because their format or reader needs all of them
     differs : what the published scripts do here and what is done instead, a sentence each
     tested_on : a real file, or a generated one whose layout is from a listing, a converter, or inferred
@@ -72,10 +79,13 @@ class Recipe:
     select: tuple[str, ...] = ("*.nwb",)
     leave_out: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     session: str | None = None
+    names: tuple[tuple[str, str], ...] = ()
     subject: str | None = None
     recording: str | None = None
     set_aside: tuple[tuple[str, str], ...] = ()
+    holds: tuple[str, ...] = ()
     whole: bool = False
     upstream: Upstream | None = None
     differs: tuple[str, ...] = ()
@@ -117,13 +127,17 @@ def plans(assets: Iterable[Asset], recipe: Recipe) -> list[Plan]:
     NeuropileError : a path in which the recipe's pattern finds no session, or two files that would be one session by their stem
     """
     found: dict[str, tuple[list[Asset], Mapping[str, str]]] = {}
-    for asset in assets:
+    every = list(assets)
+    shared = selected(every, recipe.shared)
+    for asset in (a for a in every if a not in shared):
         groups = _groups(asset.path, recipe)
         session = groups["session"]
         if session in found and recipe.session is None:
-            raise NeuropileError(f"{recipe.key}: {found[session][0][0].path} and {asset.path} would both be session {session}; give the recipe a `session` pattern")
+            raise NeuropileError(
+                f"{recipe.key}: {found[session][0][0].path} and {asset.path} would both be session {session}; give the recipe a `session` pattern"
+            )
         found.setdefault(session, ([], groups))[0].append(asset)
-    return [_plan(session, tuple(own), groups, recipe) for session, (own, groups) in sorted(found.items())]
+    return [_plan(session, (*own, *shared), groups, recipe) for session, (own, groups) in sorted(found.items())]
 
 
 def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], recipe: Recipe) -> Plan:
@@ -134,6 +148,11 @@ def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], re
 
 
 def _groups(path: str, recipe: Recipe) -> dict[str, str]:
+    groups = _found_groups(path, recipe)
+    return groups | {"session": dict(recipe.names).get(groups["session"], groups["session"])}
+
+
+def _found_groups(path: str, recipe: Recipe) -> dict[str, str]:
     if recipe.session is None:
         name = path.rsplit("/", 1)[-1]
         return {"session": name.rpartition(".")[0] or name}
@@ -143,7 +162,7 @@ def _groups(path: str, recipe: Recipe) -> dict[str, str]:
     return {k: v for k, v in match.groupdict().items() if v is not None}
 
 
-def keys() -> list[str]:
+def every_key() -> list[str]:
     """The keys of all recipes, sorted."""
     names = (p.name for p in files(__name__).iterdir())
     return sorted(n[:-3].replace("_", "-") for n in names if n.endswith(".py") and not n.startswith("_"))
@@ -156,7 +175,7 @@ def load(key: str) -> Recipe:
     ------
     NeuropileError : there is none; the message names those like it
     """
-    known = keys()
+    known = every_key()
     if key not in known:
         near = difflib.get_close_matches(key, known, 1)
         said = f"; did you mean {near[0]!r}?" if near else "; see them with: neuropile catalog"

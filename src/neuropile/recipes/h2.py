@@ -1,0 +1,36 @@
+"""Hand area of a person's motor cortex while he tries to write sentences by hand."""
+
+from neuropile.archives import dandi
+from neuropile.readers import falcon, nwb_counts, upstream_series
+from neuropile.recipes import Recipe, Upstream
+
+SERIES = "acquisition/binned_spikes"
+
+recipe = Recipe(
+    key="h2",
+    title="FALCON Benchmark H2: Human Handwriting iBCI",
+    archive=dandi.dandiset("000950", "0.241029.1403"),
+    reader=falcon.task(nwb_counts.series(SERIES, quantity="threshold_crossings", gap=1.05)),
+    quantity="threshold_crossings",
+    species="Homo sapiens",
+    areas="hand knob of the precentral gyrus, two 96-channel arrays",
+    task="attempted handwriting of cued sentences",
+    license="CC-BY-4.0",
+    citation="Fan, Hahn, Kamdar et al. (2023). Plug-and-play stability for intracortical brain-computer interfaces. NeurIPS. "
+    "https://openreview.net/forum?id=STqaMqhtDi",
+    subjects=1,
+    sessions=47,
+    tokens=297_332_736,
+    session=r"(?:^|/)(?P<session>(?:sub-)?(?P<subject>[^/]+?)[-_]held[-_](?:in|out)[-_][a-z]+_ses-(?P<run>[^/_.]+)[^/]*)\.nwb$",
+    recording="h2/{subject}_{run}",
+    set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
+    holds=("observed", "intervals/trials", "intervals/evaluated"),
+    upstream=Upstream(reader=upstream_series.samples(SERIES), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
+    differs=(
+        "Upstream glues trials together; here a step of more than 21 ms between time stamps begins a new stretch, and the time between was not observed.",
+        "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",
+        "Upstream has the benchmark's split as the subject; here the subject is T5, and the split is kept in `src_split`.",
+        "Upstream drops sentences, blocks and the evaluation mask; here they are `trials` and `evaluated`.",
+    ),
+    tested_on="a generated file; layout from the code that made the dandiset's files",
+)

@@ -1,0 +1,35 @@
+"""Motor cortex of another monkey that reaches to four objects and grasps them."""
+
+from neuropile.archives import dandi
+from neuropile.readers import falcon, nwb, told, upstream
+from neuropile.recipes import Recipe, Upstream
+
+recipe = Recipe(
+    key="m1-b",
+    title="FALCON Benchmark M1-B: primary motor cortex recordings in primate during reach-to-grasp task",
+    archive=dandi.dandiset("001209", "draft"),
+    reader=told.quality(falcon.task(nwb.units(), grid="acquisition/preprocessed_emg"), "mua", "FALCON: a row an electrode, multi-unit"),
+    species="Macaca mulatta",
+    areas="primary motor cortex, 64 electrodes",
+    task="reaching to and grasping four objects at eight places, with the activity of 16 muscles",
+    license="CC-BY-4.0",
+    citation="Rouse and Schieber (2015). Spatiotemporal distribution of location and object effects in reach-to-grasp kinematics. "
+    "J. Neurophysiol. 114, 3268-3282. doi:10.1152/jn.00686.2015",
+    subjects=1,
+    sessions=12,
+    tokens=43_809_344,
+    session=r"(?:^|/)(?P<session>(?:sub-)?(?P<subject>[^/]+?)[-_]held[-_](?:in|out)[-_][a-z]+_ses-(?P<run>[^/_.]+)[^/]*)\.nwb$",
+    recording="m1-b/{subject}_{run}",
+    set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
+    holds=("quality", "observed", "intervals/trials", "intervals/evaluated"),
+    upstream=Upstream(reader=upstream.counts(nwb.units()), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
+    differs=(
+        "Upstream bins from 0, off the grid of the muscles; here the clock is moved (`src_clock_shift_s`, by less than a bin) so that the benchmark's "
+        "20 ms bins, which end at the muscles' time stamps, are bins of the session, and only they are observed.",
+        "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",
+        "Upstream has the benchmark's split as the subject; here the subject is the monkey, and the split is kept in `src_split`.",
+        "Upstream drops trials, muscles and the evaluation mask; here they are `trials`, signals and `evaluated`.",
+        "The dandiset is a draft; a lock file pins its files by id and digest.",
+    ),
+    tested_on="a generated file; layout from the code that made the dandiset's files and the benchmark's own loader",
+)
