@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Pages of docs/explain that hold code.
-RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage")
+RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -71,6 +71,7 @@ def run_page(text: str, folder: Path) -> int:
         "docs/explain/order.md",
         "docs/explain/publishing.md",
         "docs/explain/training.md",
+        "docs/explain/building.md",
     ],
 )
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from dataclasses import replace as replace_fields
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuropile import layout, object_files, object_locks, remote
-from neuropile.errors import NeuropileError, NotThere, SessionExists, StoreError, UnreadableFile
+from neuropile.errors import NeuropileError, NoEvents, NotThere, SessionExists, StoreError, UnreadableFile
 from neuropile.paths import own_folder, remove_abandoned, safe_name, scratch_folder, sha256_file, sha256_tree
 from neuropile.progress import QUIET, Progress
 from neuropile.readers import find
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Where in a store sessions are written before they are moved to where they belong.
 _SCRATCH = ".building"
+_ASSET_FIELDS = {f.name for f in fields(Asset)}
+#: Tokens are told for 20 ms, the width in which corpora are published.
+_BINS_PER_S = 50
 _log = logging.getLogger(__name__)
 
 
@@ -36,16 +41,44 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known of a session beside its source, from a recipe and an archive's listing.
+
+    session_id, subject_id, recording_id : stand in place of what the source says; None leaves it
+    species : for sources that do not say
+    set_aside : why the session is left out of piles by default
+    assets : what it is made of, as the archive lists it; None: found at the source itself
+    recipe_hash : of all in the recipe that decides what is stored
+    """
+
+    session_id: str | None = None
+    subject_id: str | None = None
+    recording_id: str | None = None
+    species: str | None = None
+    set_aside: str | None = None
+    assets: tuple[Asset, ...] | None = None
+    recipe_hash: str | None = None
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of one source: status "stored", "present" (stored before) or "failed", with the error."""
+    """What became of one source: status "stored", "present" (stored before) or "failed", with the error.
+
+    no_events : it failed for there is nothing in it that could be stored
+    n_tokens : units x 20 ms bins that were observed, in whole or in part
+    """
 
     path: Path
     session: str
     status: str
     n_units: int = 0
     n_spikes: int = 0
+    n_tokens: int = 0
+    subject_id: str | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None
+    no_events: bool = False
 
 
 def ingest(
@@ -118,27 +151,52 @@ def _check_dataset(dataset: str) -> None:
 
 def _ingest_source(path: Path, store: Store, reader_of: Callable[[Path], Reader], dataset: str, replace: bool, terms: Terms, done: dict[str, Path]) -> Outcome:
     """One source; `done` holds those of the same call by session, and takes this one in if all goes well."""
-    key = f"{dataset}/{safe_name(_plain_name(path).rpartition('.')[0] or _plain_name(path))}"
-    try:
-        reader = reader_of(path)
-        key = f"{dataset}/{safe_name(reader.session_name(path))}"
+    found: list[Reader] = []
+
+    def reader() -> Reader:
+        found.append(reader_of(path))
+        key = f"{dataset}/{safe_name(found[0].session_name(path))}"
         if key in done:
             raise SessionExists(f"{path}: would be session {key}, as {done[key]} is in the same call; rename one or give it another --dataset")
-        outcome = _store_source(path, key, store, reader, replace, terms)
-        done[key] = path
-        return outcome
+        return found[0]
+
+    outcome = store_source(path, store, reader, dataset, Known(terms=terms), replace=replace)
+    if outcome.status != "failed":
+        done[outcome.session] = path
+    return outcome
+
+
+def store_source(path: Any, store: Store, reader_of: Callable[[], Reader], dataset: str, known: Known = Known(), *, replace: bool = False) -> Outcome:
+    """Store the session of one source; what goes wrong with the source is its outcome, and put on record.
+
+    path : a file or a session folder, here or far away
+    reader_of : gives its reader
+
+    Raises
+    ------
+    StoreError : the store cannot be written, which no other source would mend
+    """
+    key = f"{dataset}/{safe_name(known.session_id or _plain_name(path).rpartition('.')[0] or _plain_name(path))}"
+    reader, no_events = Reader(), False
+    try:
+        reader = reader_of()
+        key = f"{dataset}/{safe_name(known.session_id or reader.session_name(path))}"
+        return _store_source(path, key, store, reader, replace, known)
     except SessionExists as e:
         return Outcome(path, key, "failed", error=str(e))
     except NeuropileError as e:
-        error = str(e) if _plain_name(path) in str(e) else str(NeuropileError(f"{path}: {e}"))
+        cause = reader.failure() or e
+        no_events = isinstance(cause, NoEvents)
+        error = str(cause) if _plain_name(path) in str(cause) else str(NeuropileError(f"{path}: {cause}"))
     except Exception as e:  # whatever a broken file makes its reader raise: the files after it go on
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise StoreError(f"{store.root} cannot be written ({e.strerror}); mend that and run again: what is stored stays") from None
         _log.debug("reading %s", path, exc_info=True)
         said = str(e).splitlines()[0] if str(e) else "no reason given"
-        error = str(NeuropileError(f"{path}: reading stopped with {type(e).__name__}: {said}; the file may be damaged"))
+        stopped = f"reading stopped with {type(e).__name__}: {said}; the file may be damaged"
+        error = str(NeuropileError(f"{path}: {reader.failure() or stopped}"))
     store.add_failure(dataset, key.partition("/")[2], error)
-    return Outcome(path, key, "failed", error=error)
+    return Outcome(path, key, "failed", error=error, no_events=no_events)
 
 
 def _assets(path: Path, reader: Reader) -> tuple[Asset, ...]:
@@ -176,25 +234,47 @@ def _remote_asset(path: Any) -> Asset:
     return Asset(_plain_name(path), facts.get("size"), None, remote.public(path), version)
 
 
-def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, terms: Terms) -> Outcome:
+def _store_source(path: Path, key: str, store: Store, reader: Reader, replace: bool, known: Known) -> Outcome:
     dataset, _, session_id = key.partition("/")
-    assets = _assets(path, reader)
-    provenance = Provenance(dataset, assets, repr(reader), terms.license, terms.citation)
+    assets = known.assets if known.assets is not None else _assets(path, reader)
+    provenance = Provenance(dataset, assets, repr(reader), known.terms.license, known.terms.citation, known.recipe_hash)
     final = store.root / dataset / session_id
     marker = None if replace else _finished(final)
     if marker is not None:
-        if marker["sources"] != [vars(a) for a in assets] or marker["reader"] != repr(reader):
+        if not _made_as(marker, provenance):
             raise SessionExists(
-                f"{path}: session {key} is stored already from other bytes or by another reader; --replace builds it again, --dataset keeps both"
+                f"{path}: session {key} is stored already from other bytes or by another reader or recipe; --replace builds it again, --dataset keeps both"
             )
         if not store.lists(marker):  # a build was killed between the marker and the index
             store.add(*index_rows(marker, final))
-        return Outcome(path, key, "present", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
+        return _outcome(path, key, "present", marker)
     with reader(path) as recording:
-        if recording.session_id != session_id:
+        if known.session_id is None and recording.session_id != session_id:
             raise UnreadableFile(f"{path}: its reader calls the session {recording.session_id!r}, its name says {session_id!r}")
-        marker = add_recording(store, recording, provenance, replace=replace)
-    return Outcome(path, key, "stored", marker["n_units"], marker["n_spikes"], tuple(marker["notes"]))
+        marker = add_recording(store, _with(recording, session_id, known), provenance, replace=replace)
+    return _outcome(path, key, "stored", marker)
+
+
+def _made_as(marker: Mapping[str, Any], provenance: Provenance) -> bool:
+    """Whether a session was made of these assets, by this reader and recipe."""
+    assets = [Asset(**{k: v for k, v in source.items() if k in _ASSET_FIELDS}) for source in marker["sources"]]
+    return assets == list(provenance.assets) and marker["reader"] == provenance.reader and marker["recipe_hash"] == provenance.recipe_hash
+
+
+def _with(recording: Recording, session_id: str, known: Known) -> Recording:
+    """A recording with what is known of it beside its source."""
+    subject = replace_fields(recording.subject, species=recording.subject.species or known.species)
+    if known.subject_id is not None:
+        subject = replace_fields(subject, subject_id=known.subject_id)
+    changed: dict[str, Any] = {"session_id": session_id, "subject": subject}
+    changed |= {} if known.recording_id is None else {"recording_id": known.recording_id}
+    changed |= {} if known.set_aside is None else {"set_aside": known.set_aside}
+    return replace_fields(recording, **changed)
+
+
+def _outcome(path: Any, key: str, status: str, marker: Mapping[str, Any]) -> Outcome:
+    n_tokens = marker["n_units"] * ceil(round(marker["observed_s"] * _BINS_PER_S, 6))
+    return Outcome(path, key, status, marker["n_units"], marker["n_spikes"], n_tokens, marker["subject_id"], tuple(marker["notes"]))
 
 
 def _finished(final: Any) -> dict[str, Any] | None:

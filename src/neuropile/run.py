@@ -96,6 +96,7 @@ def map_combine(
     engine: Engine = SERIAL,
     progress: Progress = QUIET,
     label: str = "",
+    seen: Callable[[P], None] = lambda part: None,
 ) -> Done[P]:
     """Do `per_item` for each item, and combine the results in their order, eight at a time, until one is left.
 
@@ -108,20 +109,29 @@ def map_combine(
     items : any values; their `str` names them in reports
     per_item : item -> partial result, small: what is large goes to a file (see `kept`)
     combine : partial results, in order -> partial result
+    seen : called here with each item's result as it comes, in any order
 
     Raises
     ------
     RunError : the cluster cannot be reached, or is lost
     """
     jobs = {"serial": _serial, "processes": _processes, "dask": _dask}[engine.kind]
-    return jobs(list(items), per_item, combine, engine, lambda done, n: progress.track(done, n, label))
+
+    def track(done: Iterable[tuple[int, Any]], n: int) -> Iterator[tuple[int, Any]]:
+        for i, part in progress.track(done, n, label):
+            if not isinstance(part, _Failed):
+                seen(part)
+            yield i, part
+
+    return jobs(list(items), per_item, combine, engine, track)
 
 
-_Track = Callable[[Iterable[Any], int], Iterator[Any]]
+#: Passes on the results of items as they come, each with its item's number, and tells of them.
+_Track = Callable[[Iterable[tuple[int, Any]], int], Iterator[tuple[int, Any]]]
 
 
 def _serial(items: list[T], per_item: Callable[[T], P], combine: Callable[[Sequence[P]], P], engine: Engine, track: _Track) -> Done[P]:
-    parts = [_attempt(per_item, item) for item in track(items, len(items))]
+    parts = [part for _, part in track(((i, _attempt(per_item, item)) for i, item in enumerate(items)), len(items))]
     return _finish(items, parts, lambda groups: [_attempt(combine, g) for g in groups])
 
 
@@ -167,8 +177,9 @@ def _dask(items: list[T], per_item: Callable[[T], P], combine: Callable[[Sequenc
         def all_of(task: Callable[[Any], Any], values: list[Any], track: _Track = lambda done, n: iter(done)) -> list[Any]:
             futures = client.map(partial(_attempt, task), values, pure=False) if values else []
             # fetched as it comes: a worker that dies later takes what it made with it
-            found = {f.key: _outcome(f) for f in track(distributed.as_completed(futures), len(futures))}
-            parts = [found[f.key] for f in futures]
+            number = {f.key: i for i, f in enumerate(futures)}
+            found = dict(track(((number[f.key], _outcome(f)) for f in distributed.as_completed(futures)), len(futures)))
+            parts = [found[i] for i in range(len(futures))]
             for i, part in enumerate(parts):
                 if part == _Failed(_DIED):  # perhaps for another that was on its worker: once more, alone
                     parts[i] = _outcome(client.submit(partial(_attempt, task), values[i], pure=False))

@@ -63,7 +63,7 @@ def test_files_are_stored_and_skipped_and_replaced_as_on_disk(far, reference, tm
     paths[1].write_text("{")
     again = ingest(paths, open_store(far), reader_of)
     assert statuses(again) == ["failed", "failed"]
-    assert "session local/s0 is stored already from other bytes or by another reader; --replace builds it again" in again[0].error
+    assert "session local/s0 is stored already from other bytes or by another reader or recipe; --replace builds it again" in again[0].error
     assert statuses(ingest(paths, open_store(far), reader_of, replace=True)) == ["stored", "failed"]
     assert open_store(far).sessions.n_units["local/s0"] == 3
     assert len(open_store(far).failed) == 0  # s1 is still there as it was

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from neuropile.cli.builds import build, catalog, cite, lock
+from neuropile.cli.builds import recipe as recipe_commands
 from neuropile.cli.corpus import merge, shuffle, split, subset
 from neuropile.cli.demo import demo
 from neuropile.cli.motifs import motifs
@@ -44,9 +46,10 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, motifs, order, plot, verify):
-    app.command(no_args_is_help=command is not demo)(command)
+for command in (demo, catalog, build, lock, cite, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, motifs, order, plot, verify):
+    app.command(no_args_is_help=command not in (demo, catalog))(command)
 app.add_typer(tokens, name="tokens")
+app.add_typer(recipe_commands, name="recipe")
 
 
 class _Stopped(BaseException):

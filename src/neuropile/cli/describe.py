@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from neuropile import layout, parquet, readers, remote
 from neuropile.errors import NeuropileError, UnreadableFile
@@ -37,6 +38,18 @@ def describe(path: Any, sample_rate: float | None = None, mapping: dict[str, str
             return _folder(path) if remote.can_list(path) and path.is_dir() else _arrays(path)
         raise e from None
     return _recording(path, reader)
+
+
+def sessions_of(path: str) -> pa.Table:
+    """The rows of sessions of a store, a pile or a published folder."""
+    from neuropile.pile import open_pile
+    from neuropile.store import open_store
+
+    place = remote.as_path(path)
+    if (remote.is_remote(place) or place.is_dir()) and remote.exists(place / layout.STORE_FILE):
+        return open_store(place).session_table
+    pile = open_pile(path)
+    return pile.source.tables(pile)[0]
 
 
 def _begins(path: Path) -> bytes:

@@ -1,0 +1,160 @@
+"""The datasets that have a recipe, those that have none, and what to cite and keep to when their data are used."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from neuropile import recipes
+from neuropile.archives import Archive
+from neuropile.errors import NeuropileError
+from neuropile.recipes import Recipe
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: What stands before the colon for a dataset without a recipe, and its module and constructor in `archives`.
+ARCHIVES = {
+    "dandi": ("dandi", "dandiset"),
+    "zenodo": ("zenodo", "record"),
+    "dryad": ("dryad", "dataset"),
+    "figshare": ("figshare", "article"),
+    "osf": ("osf", "node"),
+    "gin": ("gin", "repository"),
+    "hf": ("hf", "dataset"),
+}
+#: Formats that say themselves what is in them, so that no recipe is needed.
+_SELF_DESCRIBING = ("*.nwb",)
+
+
+def find(what: str) -> Recipe:
+    """The recipe of a key, of a page of one's own (a `.py` file), or one of sensible defaults for dandi:ID, zenodo:ID, ... or a URL.
+
+    Raises
+    ------
+    NeuropileError : there is no such recipe, archive or page
+    """
+    if what.endswith(".py"):
+        return _page(Path(what))
+    if "://" in what:
+        return plain(_of_url(what), safe_key(Path(urlsplit(what).path).stem or urlsplit(what).netloc))
+    name, colon, id = what.partition(":")
+    if not colon:
+        return recipes.load(what)
+    return plain(archive(name, id), safe_key(f"{name}-{id}"))
+
+
+def archive(name: str, id: str) -> Archive:
+    """An id in one of the known archives; `ID@VERSION` names a version."""
+    from importlib import import_module
+
+    if name not in ARCHIVES or not id:
+        raise NeuropileError(f"{name}:{id} is no dataset; it can be {', '.join(f'{a}:ID' for a in ARCHIVES)}, a URL, or a key of: neuropile catalog")
+    module, constructor = ARCHIVES[name]
+    make = getattr(import_module(f"neuropile.archives.{module}"), constructor)
+    own, at, version = id.partition("@")
+    return make(own, version) if at else make(own)
+
+
+def _of_url(url: str) -> Archive:
+    from neuropile.archives import http, s3
+
+    parts = urlsplit(url)
+    if parts.scheme == "s3":
+        return s3.bucket(parts.netloc, parts.path.lstrip("/"))
+    if parts.scheme in ("http", "https"):
+        return http.files(url)
+    raise NeuropileError(f"{url}: an address begins with https://, http:// or s3://")
+
+
+def plain(source: Archive, key: str) -> Recipe:
+    """A recipe of defaults: every NWB file a session, read as it describes itself."""
+    from neuropile.readers import nwb
+
+    return Recipe(
+        key=key,
+        title=f"{source.name}:{source.id}",
+        archive=source,
+        reader=nwb.units(),
+        species="",
+        areas="",
+        task="",
+        citation="",
+        select=_SELF_DESCRIBING,
+        tested_on="nothing: a dataset without a recipe, read as its files describe themselves",
+    )
+
+
+def safe_key(text: str) -> str:
+    """Text as a recipe's key: small letters, digits and hyphens.
+
+    >>> safe_key("dandi-000231@0.22")
+    'dandi-000231-0-22'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "dataset"
+
+
+def _page(path: Path) -> Recipe:
+    """The recipe in a file of one's own, which is run as any module that is imported."""
+    if not path.is_file():
+        raise NeuropileError(f"{path}: no such recipe; begin one with: neuropile recipe new dandi:ID")
+    spec = importlib.util.spec_from_file_location(f"neuropile_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise NeuropileError(f"{path} cannot be read as a recipe")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except NeuropileError:
+        raise
+    except Exception as e:  # whatever is wrong with somebody's page
+        raise NeuropileError(f"{path}: not a recipe ({type(e).__name__}: {e}); see one with: neuropile recipe show steinmetz") from None
+    found = getattr(module, "recipe", None)
+    if not isinstance(found, Recipe):
+        raise NeuropileError(f"{path} has no `recipe = Recipe(...)`; begin one with: neuropile recipe new dandi:ID")
+    return found
+
+
+def everything() -> Iterator[Recipe]:
+    """Every recipe, by key."""
+    return map(recipes.load, recipes.every_key())
+
+
+def rows(species: str | None = None, archive: str | None = None, license: str | None = None, region: str | None = None) -> list[dict[str, Any]]:
+    """A row a dataset, largest first; each argument is a text that must be found in what it names, whatever the case."""
+    wanted = {"species": species, "archive": archive, "license": license, "areas": region}
+    found = [row(r) for r in everything()]
+    kept = [r for r in found if all(text is None or text.lower() in str(r[name] or "").lower() for name, text in wanted.items())]
+    return sorted(kept, key=lambda r: (-(r["tokens"] or 0), r["key"]))
+
+
+_COLUMNS = ("key", "title", "species", "areas", "task", "quantity", "subjects", "sessions", "tokens", "tokens_expected", "tokens_reason")
+_TERMS = ("license", "terms_url", "citation", "tested_on")
+
+
+def row(recipe: Recipe) -> dict[str, Any]:
+    """What the catalogue tells of a dataset."""
+    told = {name: getattr(recipe, name) for name in (*_COLUMNS, *_TERMS)}
+    return {**told, "archive": f"{recipe.archive.name}:{recipe.archive.id}", "differs": list(recipe.differs)}
+
+
+def cite(sessions: pa.Table) -> list[dict[str, Any]]:
+    """What to cite and keep to, a row a dataset and its terms.
+
+    sessions : a row a session, with dataset, license, citation and n_units: a store's `session_table`, or a pile's
+    """
+    counted: dict[tuple[str, str | None, str | None], list[int]] = {}
+    for r in sessions.select(["dataset", "license", "citation", "n_units"]).to_pylist():
+        entry = counted.setdefault((r["dataset"], r["license"], r["citation"]), [0, 0])
+        entry[0] += 1
+        entry[1] += r["n_units"]
+    known = set(recipes.every_key())
+    out = []
+    for (dataset, licence, citation), (n_sessions, n_units) in sorted(counted.items(), key=lambda item: str(item[0])):
+        key = dataset.partition("@")[0]
+        terms = recipes.load(key).terms_url if key in known else None
+        out.append({"dataset": dataset, "license": licence, "terms_url": terms, "citation": citation, "sessions": n_sessions, "units": n_units})
+    return out

@@ -1,0 +1,129 @@
+"""What a build will do: the sessions of a dataset as its archive lists them, and how many bytes there are to move."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neuropile import locks
+from neuropile.archives import Archive, Listing
+from neuropile.archives.folder import folder
+from neuropile.archives.web import Web
+from neuropile.errors import ArchiveError
+from neuropile.recipes import Plan, Recipe, plans, selected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a person asks of a build.
+
+    assets : patterns of paths, instead of the recipe's
+    limit : at most so many sessions
+    upstream : as the published neural-pile scripts do
+    source : a folder that holds the archive's files, to be read instead
+    update : take the archive as it is now, whatever was locked
+    """
+
+    assets: tuple[str, ...] = ()
+    limit: int | None = None
+    upstream: bool = False
+    source: Path | None = None
+    update: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """The sessions of one dataset that are to be built.
+
+    recipe : as it is applied: for `upstream` with what the published scripts take instead
+    archive : where the files are read: the recipe's, or a folder here
+    listing : the files that are taken, no others
+    sessions : None where the files are zip or tar archives, whose own list is in them
+    unlocked : the whole listing, where no lock was read and the build is to write one
+    limit : at most so many sessions
+    added : how many files were not there when the dataset was locked, and are not taken
+    """
+
+    recipe: Recipe
+    archive: Archive
+    listing: Listing
+    sessions: tuple[Plan, ...] | None
+    upstream: bool = False
+    unlocked: Listing | None = None
+    added: int = 0
+    limit: int | None = None
+
+    @property
+    def dataset(self) -> str:
+        """What the dataset is called in a store."""
+        return f"{self.recipe.key}@upstream" if self.upstream else self.recipe.key
+
+    @property
+    def n_bytes(self) -> int:
+        """The bytes of all files together, of which those read by ranges are moved in part only."""
+        return sum(a.bytes or 0 for a in self.listing.assets)
+
+
+def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> DatasetPlan:
+    """List, select, compare with the lock and group into sessions.
+
+    lock : where the dataset's lock is, or will be; None for no lock
+
+    Raises
+    ------
+    SourceChanged : the archive no longer holds what was locked
+    ArchiveError : it cannot be listed, or nothing in it is selected
+    """
+    applied = _applied(recipe, wish)
+    archive = recipe.archive if wish.source is None else folder(wish.source)
+    locked = None if lock is None or wish.update else locks.read(lock)
+    added = 0
+    if locked is not None and locked.pinned and wish.source is None:
+        listing = locked
+    else:
+        listing = archive.list(web)
+        if locked is not None and wish.source is None:
+            added = len(locks.compare(_only(locked, applied), _only(listing, applied)))
+            listing = locked
+    chosen = _only(listing, applied)
+    if not chosen.assets and applied.members and wish.source is not None:  # unpacked by hand
+        applied = replace(applied, select=applied.members, members=())
+        chosen = _only(listing, applied)
+    if not chosen.assets:
+        kinds = sorted({a.path.rpartition(".")[2] for a in listing.assets})
+        raise ArchiveError(
+            f"{archive.name}:{archive.id} has {len(listing.assets)} files ({', '.join(kinds[:8]) or 'none'}), none of which fits "
+            f"{' or '.join(applied.select)}; say which with --assets"
+        )
+    unlocked = listing if locked is None and wish.source is None else None
+    sessions = None if applied.members else tuple(plans(chosen.assets, applied)[: wish.limit])
+    return DatasetPlan(applied, archive, chosen, sessions, wish.upstream, unlocked, added, wish.limit)
+
+
+def _applied(recipe: Recipe, wish: Wish) -> Recipe:
+    """A recipe with the wish's patterns, or with what the published scripts take and how they read it."""
+    changed: dict[str, Any] = {}
+    if wish.upstream:
+        own = recipe.upstream
+        if own is None:
+            raise ArchiveError(f"{recipe.key}: the published scripts do not have it; build it without --compat")
+        changed = {name: getattr(own, name) for name in ("select", "leave_out", "members", "session") if getattr(own, name) is not None}
+        changed |= {"reader": own.reader, "names": own.names, "subject": None, "recording": None, "set_aside": (), "shared": ()}
+    if wish.assets:
+        changed |= {"members": wish.assets} if recipe.members else {"select": wish.assets, "leave_out": ()}
+    return replace(recipe, **changed)
+
+
+def _only(listing: Listing, recipe: Recipe) -> Listing:
+    return replace(listing, assets=tuple(selected(listing.assets, (*recipe.select, *recipe.shared), recipe.leave_out)))
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 over all in a recipe that decides what is stored of a session."""
+    terms = (recipe.license, recipe.citation)
+    names = (recipe.session, recipe.names, recipe.subject, recipe.recording, recipe.set_aside)
+    decides = (recipe.reader, recipe.quantity, recipe.species, *terms, *names)
+    return hashlib.sha256(json.dumps([repr(d) for d in decides]).encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""A planned session's files where a reader can open them: far away, fetched whole, or out of a zip or tar archive."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neuropile import locks
+from neuropile.archives import Archive, fetching, members, view
+from neuropile.archives.partial import home
+from neuropile.archives.web import Web
+from neuropile.paths import locked, safe_name, scratch_folder
+from neuropile.planning import DatasetPlan
+from neuropile.recipes import Plan, plans, selected
+from neuropile.types import Asset
+
+#: Between the path of a zip or tar archive and the path of a file in it.
+INSIDE = "!/"
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one session.
+
+    plan : its name and files; those in an archive have paths `archive.zip!/file`
+    packed : (file, its zip or tar archive, its path there), for those that are in one
+    whole : whether they are fetched whole before they are read
+    """
+
+    archive: Archive
+    plan: Plan
+    packed: tuple[tuple[str, Asset, str], ...] = ()
+    whole: bool = False
+
+
+def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> list[Source]:
+    """The sessions of a dataset; for one in zip or tar archives, what they hold is listed first.
+
+    kept : the folder where what archives hold is kept, so that they are not fetched again only to be listed
+    """
+    recipe = plan.recipe
+    if plan.sessions is not None:
+        return [Source(plan.archive, p, (), recipe.whole) for p in plan.sessions]
+    found: dict[str, tuple[Asset, str]] = {}
+    inside: list[Asset] = []
+    for asset in plan.listing.assets:
+        for member in selected(_members(plan, asset, cache, web, kept), recipe.members):
+            path = f"{asset.path}{INSIDE}{member.path}"
+            found[path] = (asset, member.path)
+            inside.append(replace(member, path=path))
+    return [Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in plans(inside, recipe)[: plan.limit]]
+
+
+def _members(plan: DatasetPlan, asset: Asset, cache: Path, web: Web, kept: Any) -> Sequence[Asset]:
+    identity = hashlib.sha256(repr((asset.path, asset.bytes, asset.sha256, asset.digest, asset.version)).encode()).hexdigest()[:16]
+    path = kept / f"{plan.recipe.key}.{identity}.jsonl"
+    known = locks.read(path)
+    if known is None:
+        inside = members.listed(plan.archive, asset, web, cache)
+        known = replace(plan.listing, assets=inside)
+        locks.write(known, path)
+    return known.assets
+
+
+def unpack_together(wanted: Sequence[Source], cache: Path, web: Web) -> None:
+    """Unpack what several sessions want of one tar archive, which must be read from its beginning, in one go."""
+    by_archive: dict[str, tuple[Archive, Asset, list[str]]] = {}
+    for source in wanted:
+        for _, asset, member in source.packed:
+            if asset.path.lower().endswith(_TAR):
+                by_archive.setdefault(asset.path, (source.archive, asset, []))[2].append(member)
+    for archive, asset, names in by_archive.values():
+        members.unpacked(archive, asset, names, web, cache)
+
+
+@contextmanager
+def alone(source: Source, dataset: str, cache: Path) -> Iterator[None]:
+    """Let no other builder that shares the cache work on the same session meanwhile; it finds it stored, or goes on where this one broke off."""
+    with locked(cache / "locks" / f"{dataset}.{safe_name(source.plan.session_id)}.lock"):
+        yield
+
+
+@contextmanager
+def opened(source: Source, web: Web, cache: Path) -> Iterator[Any]:
+    """The path a reader opens: of the one file, or of a folder that holds the several under their archive paths.
+
+    Raises
+    ------
+    ArchiveError : files that are fetched whole cannot be had; of others that is told when they are read
+    """
+    assets = source.plan.assets
+    if not source.whole:
+        yield view.path(source.archive, assets, web, cache)
+        return
+    with scratch_folder(cache / "sessions") as folder:
+        paths = []
+        for path, file in _fetched(source, web, cache):
+            paths.append(folder / path)
+            _put(file, paths[-1])
+        yield paths[0] if len(assets) == 1 else folder
+
+
+def _fetched(source: Source, web: Web, cache: Path) -> Iterator[tuple[str, Path]]:
+    """Each file's path in the session's folder, and where it lies now."""
+    if not source.packed:
+        for asset in source.plan.assets:
+            yield asset.path, fetching.fetch(source.archive, asset, web, cache)
+        return
+    by_archive: dict[str, tuple[Asset, list[tuple[str, str]]]] = {}
+    for path, asset, member in source.packed:
+        by_archive.setdefault(asset.path, (asset, []))[1].append((path.replace(INSIDE, "/"), member))
+    for asset, names in by_archive.values():
+        folder = members.unpacked(source.archive, asset, [m for _, m in names], web, cache)
+        yield from ((path, folder / member) for path, member in names)
+
+
+def _put(file: Path, place: Path) -> None:
+    """The same file in another place, without a copy of its bytes."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.hardlink_to(file)
+    except OSError:  # on another disk, or a folder
+        place.symlink_to(file.resolve())
+
+
+def forget(source: Source, cache: Path) -> None:
+    """Remove what is in the cache for a session's files; a zip or tar archive itself stays, for the other sessions in it."""
+    if source.packed:
+        for _, asset, member in source.packed:
+            (home(cache, source.archive, asset, asset.bytes) / "members" / member).unlink(missing_ok=True)
+        return
+    for asset in source.plan.assets:
+        shutil.rmtree(home(cache, source.archive, asset, asset.bytes), ignore_errors=True)
+
+
+def forget_archives(done: Sequence[Source], cache: Path) -> None:
+    """Remove the zip and tar archives that some sessions came from."""
+    for source in done:
+        for _, asset, _ in source.packed:
+            shutil.rmtree(home(cache, source.archive, asset, asset.bytes), ignore_errors=True)

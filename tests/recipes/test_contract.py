@@ -1,0 +1,136 @@
+"""What every recipe must keep: its facts are there, it takes the right files, and a build gives the numbers its made files hold."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from making import MAKERS, Made, MadeSession
+from served_archives import served
+
+from neuropile import builds, make_pile, planning, recipes
+from neuropile.archives.web import Web
+from neuropile.recipes import Recipe
+from neuropile.session import Session
+from neuropile.store import Store, create_store
+
+for _path in sorted(Path(__file__).parent.glob("made_*.py")):
+    importlib.import_module(_path.stem)
+
+KEYS = recipes.every_key()
+
+
+def test_there_are_fifty_and_each_has_made_files() -> None:
+    assert len(KEYS) == 50
+    assert set(MAKERS) == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_its_facts_are_there(key: str) -> None:
+    recipe = recipes.load(key)
+    assert recipe.key == key
+    assert all((recipe.title, recipe.species, recipe.areas, recipe.task, recipe.citation, recipe.tested_on))
+    assert recipe.license or recipe.terms_url or any("licence" in d for d in recipe.differs)
+    assert recipe.tokens
+    assert recipe.tokens > 0
+    assert recipe.differs, "what the published scripts do here and what is done instead"
+    assert recipe.upstream is not None
+    assert hash(recipe) == hash(recipes.load(key))
+    assert recipes.__doc__ != importlib.import_module(f"neuropile.recipes.{key.replace('-', '_')}").__doc__
+
+
+@pytest.fixture(scope="module", params=KEYS)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Made, Store, list[Any], list[Any]]:
+    """A recipe, its made dataset, and a store built of it from its loopback archive: ours and the published scripts' way."""
+    recipe = recipes.load(request.param)
+    folder = tmp_path_factory.mktemp(recipe.key)
+    (folder / "files").mkdir()
+    made = MAKERS[recipe.key](folder / "files")
+    store = create_store(folder / "store")
+    with served(recipe, folder / "files", folder / "scratch") as states, Web() as web:
+        reports = []
+        for upstream in (False, True):
+            plan = planning.make_plan(recipe, planning.Wish(upstream=upstream), web, builds.lock_path(store.root, recipe.key))
+            reports += builds.build([plan], store, builds.Options(folder / "cache"))
+        return recipe, made, store, reports, states
+
+
+Built = tuple[Recipe, Made, Store, list[Any], list[Any]]
+
+
+def test_a_build_stores_just_the_made_sessions(built: Built) -> None:
+    recipe, made, store, reports, _ = built
+    assert [o.error for r in reports for o in r.outcomes if o.status == "failed"] == []
+    own = {s.record["session_id"] for s in map(store.__getitem__, store) if s.record["dataset"] == recipe.key}
+    assert own == set(made.sessions)
+
+
+def test_every_number_is_the_one_the_files_were_made_with(built: Built) -> None:
+    recipe, made, store, _, _ = built
+    for name, expected in made.sessions.items():
+        check_session(store[f"{recipe.key}/{name}"], expected, recipe)
+
+
+def check_session(session: Session, expected: MadeSession, recipe: Recipe) -> None:
+    record = session.record
+    assert list(session.units["unit_id"]) == expected.unit_ids
+    assert record["quantity"] == expected.quantity == recipe.quantity
+    assert bool(record["set_aside"]) == expected.set_aside
+    assert record["species"]
+    assert (record["license"], record["citation"]) == (recipe.license or (recipe.terms_url and f"terms at {recipe.terms_url}"), recipe.citation)
+    if expected.subject_id is not None:
+        assert record["subject_id"] == expected.subject_id
+    if expected.recording_id is not None:
+        assert record["recording_id"] == expected.recording_id
+    if expected.regions is not None:
+        assert [r if isinstance(r, str) else None for r in session.units["region"]] == expected.regions
+    if expected.counts is not None:
+        width, n = float(Fraction(expected.bin_width)), expected.counts.shape[1]
+        middle = (expected.first_bin + np.array([0.5, n - 0.5])) * width  # every bin that the window touches is in it
+        assert np.array_equal(session.counts(expected.bin_width, start=middle[0], stop=middle[1]).values, expected.counts)
+        assert record["n_spikes"] == expected.counts.sum()
+    if expected.signal is not None:
+        assert np.array_equal(session.signals[expected.quantity].values, expected.signal, equal_nan=True)
+    if expected.observed is not None:
+        spans = session.intervals["observed"][["start_s", "stop_s"]].drop_duplicates()
+        assert np.allclose(spans.to_numpy(), expected.observed, atol=1.01 / record["ticks_per_s"])
+    held = {f"intervals/{n}" for n in session.intervals} | {f"signals/{n}" for n in session.signals} | {"observed"}
+    held |= {c for c in session.units.columns if session.units[c].notna().any()}
+    assert set(recipe.holds) <= held
+
+
+def test_the_published_way_gives_the_rows_of_the_published_rule(built: Built) -> None:
+    recipe, made, store, _, _ = built
+    dataset = f"{recipe.key}@upstream"
+    limit = max(500, *(len(c) for c in made.upstream.values()))
+    pile = make_pile(store, bin_width="0.02", max_tokens=limit, where=f"dataset = '{dataset}'", quality="all", test=0.0)
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    for segment in pile:
+        found.setdefault((segment.subject_id, segment.session_id), []).append(np.asarray(segment.counts()))
+    assert set(found) == set(made.upstream)
+    for key, counts in made.upstream.items():
+        assert [p.tolist() for p in found[key]] == [p.tolist() for p in pieces(counts, limit)]
+
+
+def pieces(counts: np.ndarray, limit: int) -> list[np.ndarray]:
+    """The published chunk rule: k = ceil(units x bins / limit) pieces of ceil(bins / k) bins; where the last is empty, upstream stops."""
+    if counts.size <= limit:
+        return [counts]
+    k = math.ceil(counts.size / limit)
+    width = math.ceil(counts.shape[1] / k)
+    return [p for p in (counts[:, i * width : (i + 1) * width] for i in range(k)) if p.size]
+
+
+def test_what_is_stored_is_not_fetched_again(built: Built, tmp_path: Path) -> None:
+    _, _, store, reports, states = built
+    for state in states:
+        state.forget()
+    plans = [r.plan for r in reports]
+    again = builds.build(plans, store, builds.Options(tmp_path / "cache"))
+    assert {o.status for r in again for o in r.outcomes} == {"present"}
+    assert sum(s.n_bytes for s in states) == 0

@@ -1,0 +1,90 @@
+"""Locks: read back as written, and a changed archive is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuropile import locks
+from neuropile.archives import Listing
+from neuropile.errors import ArchiveError, SourceChanged
+from neuropile.types import Asset
+
+NAMES = st.text(st.characters(exclude_categories=("C",), exclude_characters="/\\:"), min_size=1, max_size=12).filter(lambda t: t != "..")
+HEX = st.text("0123456789abcdef", min_size=8, max_size=8)
+ASSETS = st.builds(Asset, NAMES, st.none() | st.integers(0, 2**50), st.none() | HEX, st.none() | st.just("https://x/y?z=1"), st.none() | NAMES, st.none() | HEX)
+
+
+def listing(*assets: Asset, pinned: bool = False) -> Listing:
+    return Listing("dandi", "000001", "draft", pinned, assets, "A title", "CC-BY-4.0", "Someone (2024)", "https://dandi/000001")
+
+
+@given(st.lists(ASSETS, unique_by=lambda a: a.path, max_size=6), st.booleans())
+def test_a_lock_is_read_as_it_was_written(assets: list[Asset], pinned: bool) -> None:
+    found = listing(*assets, pinned=pinned)
+    assert locks.from_text(locks.as_text(found), "x") == found
+
+
+def test_the_same_listing_gives_the_same_bytes(tmp_path: Path) -> None:
+    a, b = Asset("a", 1, None), Asset("b", 2, None)
+    locks.write(listing(a, b), tmp_path / "1")
+    locks.write(listing(b, a), tmp_path / "2")
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"format": "other"}', "{", "null", '{"format": "neuropile lock", "format_version": 1}'])
+def test_what_is_no_lock_is_told(damage: str) -> None:
+    with pytest.raises(ArchiveError, match="is not a lock"):
+        locks.from_text(damage, "some.lock")
+
+
+def test_a_lock_of_a_newer_neuropile_is_told() -> None:
+    text = locks.as_text(listing()).replace('"format_version": 1', '"format_version": 2')
+    with pytest.raises(ArchiveError, match="upgrade neuropile"):
+        locks.from_text(text, "some.lock")
+
+
+def test_no_lock_is_none(tmp_path: Path) -> None:
+    assert locks.read(tmp_path / "none.jsonl") is None
+
+
+def test_paths_in_a_lock_are_checked_as_those_of_an_archive() -> None:
+    text = locks.as_text(listing(Asset("a.nwb", 1, None))).replace("a.nwb", "../a.nwb")
+    with pytest.raises(ArchiveError, match="leave its folder"):
+        locks.from_text(text, "some.lock")
+
+
+BEFORE = Asset("a.nwb", 10, "aa", version="1", digest="md5:11")
+
+
+@pytest.mark.parametrize(
+    ("now", "same"),
+    [
+        (BEFORE, True),
+        (replace(BEFORE, version="2"), True),  # uploaded again, the same bytes
+        (replace(BEFORE, url="https://elsewhere"), True),
+        (replace(BEFORE, sha256="bb"), False),
+        (replace(BEFORE, sha256=None), True),  # not computed yet, the other digest says the same
+        (replace(BEFORE, sha256=None, digest="md5:22"), False),
+        (replace(BEFORE, sha256=None, digest=None), True),
+        (replace(BEFORE, sha256=None, digest=None, bytes=11), False),
+        (replace(BEFORE, sha256=None, digest=None, version="2"), False),
+    ],
+)
+def test_a_file_is_the_same_by_its_digest_else_by_size_and_version(now: Asset, same: bool) -> None:
+    if same:
+        assert locks.compare(listing(BEFORE), listing(now)) == []
+    else:
+        with pytest.raises(SourceChanged, match=r"1 changed \(a\.nwb\).*--update"):
+            locks.compare(listing(BEFORE), listing(now))
+
+
+def test_a_file_that_is_gone_is_told_and_one_that_came_is_given() -> None:
+    other = Asset("b.nwb", 1, None)
+    assert locks.compare(listing(BEFORE), listing(BEFORE, other)) == [other]
+    with pytest.raises(SourceChanged, match=r"1 gone \(b\.nwb\)"):
+        locks.compare(listing(BEFORE, other), listing(BEFORE))
