@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the commands' own help. Run by `make docs`; a test compares."""
+"""Write docs/commands.md from the commands' own help, and docs/datasets.md from the recipes. Run by `make docs`; a test compares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import typer.core
 from typer.main import get_command
 
+from neuropile import catalog
 from neuropile.cli import app
 
 
@@ -38,5 +39,39 @@ def render() -> str:
     return "\n".join(lines)
 
 
+_DATASETS = """# Datasets
+
+Generated from the recipes by `make docs`. `neuropile catalog KEY` tells the same, `neuropile build KEY --store store` builds one.
+
+Tokens are unit x 20 ms cells as published by the neural-pile projects. No archive could be reached where these recipes were
+written: each was tried on what its last line names, and on no more than that. `neuropile build KEY --check` fetches one
+smallest session and tells where it is not as the recipe says.
+"""
+
+
+def render_datasets() -> str:
+    """A section a dataset: where it is, its terms, what differs and on what it was tested."""
+    rows = [catalog.row(r) for r in catalog.everything()]
+    lines = [_DATASETS, "| key | species | sessions | tokens | quantity | licence | archive |", "|---|---|---|---|---|---|---|"]
+    for r in sorted(rows, key=lambda r: -(r["tokens"] or 0)):
+        terms = r["license"] or (f"[terms]({r['terms_url']})" if r["terms_url"] else "not stated")
+        numbers = [f"{r[name]:,}" if r[name] else "" for name in ("sessions", "tokens")]
+        lines.append(f"| [{r['key']}](#{r['key']}) | {r['species']} | {numbers[0]} | {numbers[1]} | {r['quantity']} | {terms} | {r['archive']} |")
+    for r in rows:
+        lines += ["", f"## {r['key']}", "", f"{r['title']}.", "", f"- {r['species']}; {r['areas']}; {r['task']}"]
+        lines += [f"- `{r['archive']}`, {terms_of(r)}", f"- cite: {r['citation']}"]
+        if r["tokens_expected"]:
+            lines.append(f"- expected here: {r['tokens_expected']:,} tokens, {r['tokens_reason']}")
+        lines += [f"- {told}" for told in r["differs"]]
+        lines.append(f"- tested on {r['tested_on']}")
+    return "\n".join(lines) + "\n"
+
+
+def terms_of(r: dict[str, Any]) -> str:
+    """The licence or terms of a dataset, in words."""
+    return r["license"] or (f"under [its owner's terms]({r['terms_url']})" if r["terms_url"] else "no licence stated")
+
+
 if __name__ == "__main__":
+    (Path(__file__).parent / "datasets.md").write_text(render_datasets(), encoding="utf-8")
     (Path(__file__).parent / "commands.md").write_text(render(), encoding="utf-8")
