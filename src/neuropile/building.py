@@ -66,6 +66,7 @@ class Outcome:
     """What became of one source: status "stored", "present" (stored before) or "failed", with the error.
 
     no_events : it failed for there is nothing in it that could be stored
+    n_moved : bytes that were fetched for it
     n_tokens : units x 20 ms bins that were observed, in whole or in part
     """
 
@@ -79,6 +80,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     error: str | None = None
     no_events: bool = False
+    n_moved: int = 0
 
 
 def ingest(

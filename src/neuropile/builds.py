@@ -16,6 +16,7 @@ from neuropile import layout, locks, remote, session_files
 from neuropile.archives.view import telling
 from neuropile.archives.web import Web
 from neuropile.building import Known, Outcome, Terms, store_source
+from neuropile.errors import ArchiveError
 from neuropile.paths import safe_name
 from neuropile.planning import DatasetPlan, recipe_hash
 from neuropile.progress import QUIET, Progress
@@ -54,7 +55,7 @@ class Job:
     recipe: Recipe
     dataset: str
     source: Source
-    store: str
+    store: Any
     options: Options
 
     def __str__(self) -> str:
@@ -81,6 +82,7 @@ class Report:
             "subjects": len({o.subject_id for o in done}),
             "units": sum(o.n_units for o in done),
             "spikes": sum(o.n_spikes for o in done),
+            "bytes_moved": sum(o.n_moved for o in self.outcomes),
             "tokens": sum(o.n_tokens for o in done),
             "tokens_expected": recipe.tokens if self.plan.upstream else recipe.tokens_expected or recipe.tokens,
         }
@@ -161,16 +163,17 @@ def build(
     StoreError : the store cannot be written
     RunError : the cluster cannot be reached, or is lost
     """
-    root = str(store.root)
     jobs: list[Job] = []
+    lost: list[Outcome] = []
     for plan in wanted:
         if plan.unlocked is not None:
             locks.write(plan.unlocked, lock_path(store.root, plan.recipe.key))
-        found = session_files.sources(plan, options.cache, _web(), lock_path(store.root, plan.recipe.key).parent)
-        jobs += [Job(plan.recipe, plan.dataset, source, root, options) for source in found]
+        found, broken = session_files.sources(plan, options.cache, _web(), lock_path(store.root, plan.recipe.key).parent)
+        lost += [Outcome(Path(path), f"{plan.dataset}/{path}", "failed", error=error) for path, error in broken.items()]
+        jobs += [Job(plan.recipe, plan.dataset, source, store.root, options) for source in found]
     session_files.unpack_together([j.source for j in jobs if options.replace or str(j) not in store], options.cache, _web())
     done = map_combine(jobs, build_session, _chained, engine=engine, progress=progress, label="building", seen=seen)
-    outcomes = [*(done.value or ()), *(Outcome(Path(f.item), f.item, "failed", error=f.error) for f in done.failures)]
+    outcomes = [*lost, *(done.value or ()), *(Outcome(Path(f.item), f.item, "failed", error=f.error) for f in done.failures)]
     by_dataset: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_dataset.setdefault(outcome.session.partition("/")[0], []).append(outcome)
@@ -194,7 +197,10 @@ def check(plan: DatasetPlan, options: Options, web: Web, kept: Any) -> dict[str,
     NeuropileError : it cannot be fetched or read at all
     """
     recipe = plan.recipe
-    source = min(session_files.sources(plan, options.cache, web, kept), key=lambda s: sum(a.bytes or 0 for a in s.plan.assets))
+    found, lost = session_files.sources(plan, options.cache, web, kept)
+    if not found:
+        raise ArchiveError(f"{plan.dataset}: no session can be looked at ({'; '.join(lost.values()) or 'the archives hold none'})")
+    source = min(found, key=lambda s: sum(a.bytes or 0 for a in s.plan.assets))
     with session_files.opened(source, web, options.cache) as path, telling(path), recipe.reader(path) as recording:
         n_spikes = sum(recording.trains.read(unit).size for unit in range(min(recording.trains.n_units, _CHECKED_UNITS)))
         differs = [] if plan.upstream else [f"no {name}" for name in recipe.holds if not _has(recording, name)]
@@ -229,13 +235,13 @@ def build_session(job: Job) -> tuple[Outcome, ...]:
         recipe_hash=recipe_hash(recipe),
         terms=Terms(recipe.license or (f"terms at {recipe.terms_url}" if recipe.terms_url else None), recipe.citation or None),
     )
-    path = PurePosixPath(plan.assets[0].path)
+    path, reader = PurePosixPath(plan.assets[0].path), _Fetching(recipe.reader, job)
     with session_files.alone(job.source, job.dataset, cache):
-        outcome = store_source(path, _store(job.store), lambda: _Fetching(recipe.reader, job), job.dataset, known, replace=job.options.replace)
+        outcome = store_source(path, _store(job.store), lambda: reader, job.dataset, known, replace=job.options.replace)
         if outcome.status != "failed" and not job.options.keep:
             session_files.forget(job.source, cache)
     # what was read of a file without events stays in the cache, so that the next build need not fetch it to know
-    return (replace(outcome, status="skipped") if outcome.no_events else outcome,)
+    return (replace(outcome, status="skipped" if outcome.no_events else outcome.status, n_moved=sum(reader.moved)),)
 
 
 @cache
@@ -244,9 +250,14 @@ def _web() -> Web:
     return Web()
 
 
-@cache
-def _store(root: str) -> Store:
-    return create_store(root)
+_stores: dict[str, Store] = {}
+
+
+def _store(root: Any) -> Store:
+    """The store at a place, opened once a process."""
+    if str(root) not in _stores:
+        _stores[str(root)] = create_store(root)
+    return _stores[str(root)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,11 +266,13 @@ class _Fetching(Reader):
 
     reader: Reader
     job: Job
+    moved: list[int] = field(default_factory=list)
     _opened: list[Any] = field(default_factory=list)
 
     def __call__(self, path: Any) -> Recording:
         with ExitStack() as files:
-            self._opened.append(files.enter_context(session_files.opened(self.job.source, _web(), self.job.options.cache)))
+            opened = session_files.opened(self.job.source, _web(), self.job.options.cache, self.moved.append)
+            self._opened.append(files.enter_context(opened))
             recording = self.reader(self._opened[-1])
             files.callback(recording.close)
             return replace(recording, close=files.pop_all().close)

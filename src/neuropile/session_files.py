@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from neuropile import locks
 from neuropile.archives import Archive, fetching, members, view
 from neuropile.archives.partial import home
+from neuropile.archives.pulling import Progress, ignore
 from neuropile.archives.web import Web
+from neuropile.errors import ArchiveError
 from neuropile.paths import locked, safe_name, scratch_folder
 from neuropile.planning import DatasetPlan
 from neuropile.recipes import Plan, plans, selected
@@ -39,22 +41,30 @@ class Source:
     whole: bool = False
 
 
-def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> list[Source]:
+def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> tuple[list[Source], dict[str, str]]:
     """The sessions of a dataset; for one in zip or tar archives, what they hold is listed first.
+
+    Returns also which of those archives could not be had, and why.
 
     kept : the folder where what archives hold is kept, so that they are not fetched again only to be listed
     """
     recipe = plan.recipe
     if plan.sessions is not None:
-        return [Source(plan.archive, p, (), recipe.whole) for p in plan.sessions]
+        return [Source(plan.archive, p, (), recipe.whole) for p in plan.sessions], {}
     found: dict[str, tuple[Asset, str]] = {}
     inside: list[Asset] = []
+    lost: dict[str, str] = {}
     for asset in plan.listing.assets:
-        for member in selected(_members(plan, asset, cache, web, kept), recipe.members):
+        try:
+            held = _members(plan, asset, cache, web, kept)
+        except ArchiveError as e:
+            lost[asset.path] = str(e)
+            continue
+        for member in selected(held, recipe.members):
             path = f"{asset.path}{INSIDE}{member.path}"
             found[path] = (asset, member.path)
             inside.append(replace(member, path=path))
-    return [Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in plans(inside, recipe)[: plan.limit]]
+    return [Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in plans(inside, recipe)[: plan.limit]], lost
 
 
 def _members(plan: DatasetPlan, asset: Asset, cache: Path, web: Web, kept: Any) -> Sequence[Asset]:
@@ -69,14 +79,18 @@ def _members(plan: DatasetPlan, asset: Asset, cache: Path, web: Web, kept: Any) 
 
 
 def unpack_together(wanted: Sequence[Source], cache: Path, web: Web) -> None:
-    """Unpack what several sessions want of one tar archive, which must be read from its beginning, in one go."""
+    """Unpack what several sessions want of one tar archive, which must be read from its beginning, in one go.
+
+    What goes wrong is told when each session is opened.
+    """
     by_archive: dict[str, tuple[Archive, Asset, list[str]]] = {}
     for source in wanted:
         for _, asset, member in source.packed:
             if asset.path.lower().endswith(_TAR):
                 by_archive.setdefault(asset.path, (source.archive, asset, []))[2].append(member)
     for archive, asset, names in by_archive.values():
-        members.unpacked(archive, asset, names, web, cache)
+        with suppress(ArchiveError):
+            members.unpacked(archive, asset, names, web, cache)
 
 
 @contextmanager
@@ -87,8 +101,10 @@ def alone(source: Source, dataset: str, cache: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(source: Source, web: Web, cache: Path) -> Iterator[Any]:
+def opened(source: Source, web: Web, cache: Path, progress: Progress = ignore) -> Iterator[Any]:
     """The path a reader opens: of the one file, or of a folder that holds the several under their archive paths.
+
+    progress : called with the number of bytes whenever some came, by any thread
 
     Raises
     ------
@@ -96,27 +112,27 @@ def opened(source: Source, web: Web, cache: Path) -> Iterator[Any]:
     """
     assets = source.plan.assets
     if not source.whole:
-        yield view.path(source.archive, assets, web, cache)
+        yield view.path(source.archive, assets, web, cache, progress)
         return
     with scratch_folder(cache / "sessions") as folder:
         paths = []
-        for path, file in _fetched(source, web, cache):
+        for path, file in _fetched(source, web, cache, progress):
             paths.append(folder / path)
             _put(file, paths[-1])
         yield paths[0] if len(assets) == 1 else folder
 
 
-def _fetched(source: Source, web: Web, cache: Path) -> Iterator[tuple[str, Path]]:
+def _fetched(source: Source, web: Web, cache: Path, progress: Progress) -> Iterator[tuple[str, Path]]:
     """Each file's path in the session's folder, and where it lies now."""
     if not source.packed:
         for asset in source.plan.assets:
-            yield asset.path, fetching.fetch(source.archive, asset, web, cache)
+            yield asset.path, fetching.fetch(source.archive, asset, web, cache, progress)
         return
     by_archive: dict[str, tuple[Asset, list[tuple[str, str]]]] = {}
     for path, asset, member in source.packed:
         by_archive.setdefault(asset.path, (asset, []))[1].append((path.replace(INSIDE, "/"), member))
     for asset, names in by_archive.values():
-        folder = members.unpacked(source.archive, asset, [m for _, m in names], web, cache)
+        folder = members.unpacked(source.archive, asset, [m for _, m in names], web, cache, progress)
         yield from ((path, folder / member) for path, member in names)
 
 

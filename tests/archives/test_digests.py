@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropile.archives import digests
+from neuropile.errors import ArchiveError
 from neuropile.types import Asset
 
 
@@ -96,3 +97,6 @@ def test_zarr_checksums_are_those_of_dandi() -> None:
     files = [(".zgroup", hashlib.md5(b"{}").hexdigest(), 2), ("a/0", hashlib.md5(b"hello").hexdigest(), 5)]
     assert digests.zarr_checksum(files) == "325f3aed93ae57395d13db97f52e8d70-2--7"
     assert digests.zarr_checksum(files[::-1]) == digests.zarr_checksum(files)
+    for clash in ([("a", "", 1), ("a/b", "", 1)], [("a/b", "", 1), ("a", "", 1)]):
+        with pytest.raises(ArchiveError, match="as well"):
+            digests.zarr_checksum(clash)

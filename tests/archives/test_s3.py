@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from archives.servers import Mischief, quoted, serving
 from archives.servers_s3 import S3, Bucket
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neuropile.archives import fetching, s3
 from neuropile.errors import ArchiveError
@@ -97,3 +100,27 @@ def test_a_key_that_leaves_its_folder_is_refused(web, bucket) -> None:
     bucket.files["p/../../x"] = b"1"
     with pytest.raises(ArchiveError, match="would leave its folder"):
         s3.bucket("b", "p/").list(web)
+
+
+@given(data=st.data())
+def test_no_damaged_listing_does_more_than_fail_clearly(web, bucket, data) -> None:
+    text = bytearray(web.get(f"{bucket.url}/b/", {"prefix": "p/"}).content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 20))] = data.draw(st.binary(max_size=8) | st.sampled_from([b"9" * 40, b"-1", b"x", b"../", b"\xff"]))
+    bucket.next = [Mischief(200, {}, bytes(text))]
+    with suppress(ArchiveError):  # and nothing else
+        for asset in s3.bucket("b", "p/").list(web).assets:
+            assert asset.bytes is None or asset.bytes >= 0
+    bucket.next = []
+
+
+WRONG = [None, 1, [], {}, "", "http://[", "x", "https://h/../x", "0" * 128]
+
+
+@given(row=st.dictionaries(st.sampled_from(["url", "version_id", "file_hash"]), st.sampled_from(WRONG)))
+def test_no_damaged_manifest_does_more_than_fail_clearly(web, bucket, row) -> None:
+    for says in ({"data_files": {"1": row}}, {"data_files": [row]}, {"data_files": {"1": 5}}, [], None):
+        bucket.files["p/m.json"] = json.dumps(says).encode()
+        with pytest.raises(ArchiveError, match=r"is no manifest|without a usable|would leave"):
+            s3.bucket("b", "p/", manifest="p/m.json").list(web)

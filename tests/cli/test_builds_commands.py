@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from archives.servers import HTML, Mischief
@@ -75,6 +76,7 @@ def test_a_dandiset_without_a_recipe_is_built_as_its_files_describe_themselves(d
     told = run("build", "dandi:000231@0.220904.1554", "--store", tmp_path / "store")
     (row,) = told["datasets"]
     assert (row["stored"], row["failed"]) == (3, 0)
+    assert row["bytes_moved"] == dandi.bucket.n_bytes > 0
     found = open_store(tmp_path / "store")
     assert list(found) == [f"dandi-000231-0-220904-1554/{Path(name).stem}" for name in SESSIONS]
     for i, key in enumerate(found):
@@ -104,6 +106,18 @@ def test_every_engine_builds_the_same_store(dandi: DandiState, tmp_path: Path, e
     run("build", "dandi:000231@0.220904.1554", "--store", tmp_path / "other", *engine)
     a, b = ({p.relative_to(r).as_posix(): p.read_bytes() for p in r.glob("*/*/**/*") if p.is_file()} for r in (tmp_path / "serial", tmp_path / "other"))
     assert {k: v for k, v in a.items() if not k.startswith("index/")} == {k: v for k, v in b.items() if not k.startswith("index/")}
+
+
+def test_a_store_in_a_bucket_is_built_as_one_on_disk(dandi: DandiState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: dict[str, Any]) -> None:
+    run("build", "dandi:000231", "--store", tmp_path / "store")
+    monkeypatch.setitem(fsspec.config.conf, "s3", s3)
+    assert run("build", "dandi:000231", "--store", "s3://neuropile/built")["datasets"][0]["stored"] == 3
+    here, far = open_store(tmp_path / "store"), open_store("s3://neuropile/built")
+    assert {k: here[k].record["content_digest"] for k in here} == {k: far[k].record["content_digest"] for k in far}
+    dandi.forget()
+    dandi.bucket.forget()
+    assert run("build", "dandi:000231", "--store", "s3://neuropile/built")["datasets"][0]["present"] == 3
+    assert (dandi.asked, dandi.bucket.asked) == ([], [])
 
 
 def test_files_that_are_here_are_read_without_a_request(dandi: DandiState, files: Path, tmp_path: Path) -> None:

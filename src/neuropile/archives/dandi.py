@@ -78,12 +78,15 @@ class Dandiset(Archive):
         return self._members(asset, match[1], web)
 
     def _members(self, asset: Asset, checksum: str | None, web: Web) -> Sequence[Asset]:
-        zarr = quoted(self._zarr_of(asset, web))
+        zarr = self._zarr_of(asset, web)
         found = {}
         for row in self._rows(f"{self._at}/zarr/{zarr}/files/", {"limit": _CHUNKS}, web):
-            path, n, md5 = need(row, "Key", str, "DANDI"), size(row.get("Size")), (digest("md5", str(row.get("ETag")).strip('"')) or ("md5", ""))[1]
+            path, n = check_path(need(row, "Key", str, "DANDI"), asset.path), size(row.get("Size"))
+            md5 = (digest("md5", str(row.get("ETag")).strip('"')) or ("md5", ""))[1]
+            if any("\ud800" <= c <= "\udfff" for c in path):
+                raise ArchiveError(f"dandi:{self.id}: {asset.path} holds a file {path!r}, whose name is no text")
             url = f"{asset.url.rstrip('/')}/{quoted(path)}" if asset.url else None
-            found[path] = Asset(check_path(path, asset.path), n, None, url, f"zarr:{zarr}/{path}", f"md5:{md5}" if md5 else None)
+            found[path] = Asset(path, n, None, url, f"zarr:{zarr}/{path}", f"md5:{md5}" if md5 else None)
         if checksum is not None:
             now = digests.zarr_checksum([(m.path, (m.digest or "").removeprefix("md5:"), m.bytes or 0) for m in found.values()])
             if now != checksum:
@@ -93,7 +96,7 @@ class Dandiset(Archive):
     def _zarr_of(self, asset: Asset, web: Web) -> str:
         """The id of an asset's Zarr folder: the last part of its address in the bucket, else what the API says."""
         match = re.search(r"/zarr/([0-9a-fA-F-]{36})/?$", asset.url or "")
-        return match[1] if match else need(self._ask(web, f"/assets/{asset.version}/info/", f"has no {asset.path}"), "zarr", str, "DANDI")
+        return match[1] if match else _plain(need(self._ask(web, f"/assets/{asset.version}/info/", f"has no {asset.path}"), "zarr", str, "DANDI"))
 
     def facts(self, web: Web) -> Mapping[str, Any]:
         """What the dandiset says of its subjects, methods and keywords."""
@@ -121,7 +124,7 @@ class Dandiset(Archive):
 
     def _newest(self, web: Web) -> str:
         says = self._ask(web, f"/dandisets/{self.id}/", "is not there")
-        return words(get(says, "most_recent_published_version", "version")) or "draft"
+        return _plain(words(get(says, "most_recent_published_version", "version")) or "draft")
 
     def _ask(self, web: Web, path: str, missing: str) -> Mapping[str, Any]:
         try:
@@ -150,16 +153,16 @@ class Dandiset(Archive):
             rows = objects(get(page, "results"))
             n += len(rows)
             yield from rows
-            after = words(get(page, "next"))
-            if after and not same_server(after, url):  # a proxy may tell another address of itself; what follows ? is what counts
-                after = f"{url}?{after.partition('?')[2]}"
+            more = words(get(page, "next"))  # what follows the ? is what counts: a server behind another may not know its address
+            after = f"{url}?{more.partition('?')[2]}" if more else None
 
     def _asset(self, row: Mapping[str, Any]) -> Asset:
-        path, asset_id, zarr = need(row, "path", str, "DANDI"), need(row, "asset_id", str, "DANDI"), words(row.get("zarr"))
+        path, asset_id = need(row, "path", str, "DANDI"), _plain(need(row, "asset_id", str, "DANDI"))
+        zarr = _plain(str(row["zarr"])) if row.get("zarr") else None
         said = get(row, "metadata", "digest")
         digest_of = {str(k).removeprefix("dandi:"): v for k, v in said.items() if isinstance(v, str)} if isinstance(said, Mapping) else {}
         name = "dandi-zarr-checksum" if zarr else "dandi-etag"
-        fallback = f"{self._at}/zarr/{quoted(zarr)}/" if zarr else f"{self._at}/assets/{quoted(asset_id)}/download/"
+        fallback = f"{self._at}/zarr/{zarr}/" if zarr else f"{self._at}/assets/{asset_id}/download/"
         return Asset(
             path=path,
             bytes=size(row.get("size")),
@@ -174,10 +177,17 @@ class Dandiset(Archive):
         return str(asset.version).startswith("zarr:")
 
 
+def _plain(name: str) -> str:
+    """An id or a version, which becomes a part of addresses."""
+    if not re.fullmatch(r"[0-9A-Za-z.-]{1,64}", name):
+        raise ArchiveError(f"DANDI answered with {name!r} where an id or a version should be; fetch the files by hand and build with --from DIR")
+    return name
+
+
 def _in_bucket(urls: Any) -> str | None:
     """Of the addresses of a file, that of its bytes in a bucket; the other asks the API."""
     known = [u for u in urls if isinstance(u, str)] if isinstance(urls, list) else []
-    return next((u for u in known if re.match(r"https?://[!-~]+$", u) and "/download" not in u), None)
+    return next((u for u in known if re.fullmatch(r"https?://[0-9A-Za-z.:-]+/[!-~]+", u) and "/download" not in u), None)
 
 
 def dandiset(id: str, version: str | None = None) -> Dandiset:

@@ -183,6 +183,10 @@ def zarr_checksum(files: Sequence[tuple[str, str, int]]) -> str:
         place = root
         for folder in folders:
             place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise ArchiveError(f"{path} lies in a folder that is a file as well")
+        if isinstance(place.get(name), dict):
+            raise ArchiveError(f"{path} is a file and a folder as well")
         place[name] = (md5, size)
     return _folder_checksum(root)[0]
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from neuropile.archives import Archive, Listing, check_path
-from neuropile.archives.answers import MOST_FILES, address, get, name_of, objects
+from neuropile.archives.answers import MOST_FILES, address, get, name_of, objects, words
 from neuropile.archives.places import Place
 from neuropile.archives.web import Refused, Web
 from neuropile.errors import ArchiveError
@@ -71,7 +71,8 @@ class Bucket(Archive):
             params = {"list-type": "2", "prefix": self.prefix, "max-keys": "1000", "encoding-type": "url", "continuation-token": after}
             page = self._page(web, params)
             for row in page.iter(f"{_SPACE}Contents"):
-                key, n = _unquoted(_text(row, "Key"), page), int(_text(row, "Size") or 0)
+                key, said = _unquoted(_text(row, "Key"), page), _text(row, "Size")
+                n = int(said) if re.fullmatch(r"\d{1,18}", said) else None
                 if key and not (key.endswith("/") and n == 0):  # what consoles write to show a folder
                     etag = _text(row, "ETag").strip('"')
                     yield Asset(
@@ -92,17 +93,19 @@ class Bucket(Archive):
         return parsed(data, f"s3:{self.id}")
 
     def _named(self, web: Web, listed: Mapping[str, Asset]) -> Iterator[Asset]:
-        """The files of the manifest; their sizes are those of the listing where it lists the same version, else each is asked for."""
+        """The files of the manifest. Their sizes are those of the objects as they are now: where one is longer or shorter
+        than the version that is pinned, that is told when it is fetched.
+        """
         says = web.json(f"{self._at}/{quote(str(self.manifest), safe='/')}", hint=HINT)
-        files = [v for k in ("metadata_files", "data_files") for v in (get(says, k) or {}).values()]
-        if not files:
+        files = [v for k in ("metadata_files", "data_files") if isinstance(held := get(says, k), Mapping) for v in held.values()]
+        if not objects(files):
             raise ArchiveError(f"s3:{self.id}: {self.manifest} is no manifest that names files")
         for row in objects(files):
-            url, version, digest = str(row.get("url", "")), row.get("version_id"), row.get("file_hash")
-            path = unquote(urlsplit(url).path).lstrip("/").removeprefix(f"{self.bucket}/")
+            url, version, digest = words(row.get("url")) or "", words(row.get("version_id")), row.get("file_hash")
+            path = unquote(_parts(url).path).lstrip("/").removeprefix(f"{self.bucket}/")
             if not path or not re.fullmatch(r"[0-9a-fA-F]{128}", str(digest)):
                 raise ArchiveError(f"s3:{self.id}: {self.manifest} names {url!r} without a usable address and digest")
-            version = version or next(iter(parse_qs(urlsplit(url).query).get("versionId", [])), None)
+            version = version or next(iter(parse_qs(_parts(url).query).get("versionId", [])), None)
             n = listed[path].bytes if path in listed else None
             yield Asset(check_path(path, f"s3:{self.id}"), n, None, f"{self._at}/{quote(path, safe='/')}", version, f"blake2b:{str(digest).lower()}")
 
@@ -123,6 +126,13 @@ def parsed(data: bytes, where: str) -> ElementTree.Element:
     if root.tag.rpartition("}")[2] != "ListBucketResult":
         raise ArchiveError(f"{where}: sought a listing, got {root.tag.rpartition('}')[2]}: {' '.join(root.itertext())[:120]}")
     return root
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _text(element: ElementTree.Element, name: str) -> str:

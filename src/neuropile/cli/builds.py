@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +86,8 @@ class _Board:
 
     def __init__(self, totals: dict[str, int | None]) -> None:
         self.totals = totals
-        self.done: dict[str, list[int]] = {dataset: [0, 0, 0] for dataset in totals}
+        self.done: dict[str, list[int]] = {dataset: [0, 0, 0, 0] for dataset in totals}
+        self.began = time.monotonic()
 
     def __enter__(self) -> _Board:
         from rich.console import Console
@@ -111,6 +114,7 @@ class _Board:
             counted[0] += 1
             counted[1] += outcome.status == "failed"
             counted[2] += outcome.n_spikes
+            counted[3] += outcome.n_moved
             if outcome.status == "failed" and self.live:
                 self.live.console.print(f"error: {outcome.error}", markup=False, highlight=False)
 
@@ -118,10 +122,12 @@ class _Board:
         from rich.box import SIMPLE
         from rich.table import Table
 
-        out = Table("dataset", "sessions", "failed", "spikes", box=SIMPLE)
-        for dataset, (n, failed, spikes) in self.done.items():
+        out = Table("dataset", "sessions", "failed", "spikes", "MB moved", "time left", box=SIMPLE)
+        for dataset, (n, failed, spikes, moved) in self.done.items():
             total = self.totals[dataset]
-            out.add_row(dataset, f"{n} of {'?' if total is None else total}", str(failed or ""), f"{spikes:,}")
+            left = (time.monotonic() - self.began) / n * (total - n) if n and total else None
+            shown = "" if left is None else str(timedelta(seconds=round(left)))
+            out.add_row(dataset, f"{n} of {'?' if total is None else total}", str(failed or ""), f"{spikes:,}", f"{moved / 1e6:,.1f}", shown)
         return out
 
 
