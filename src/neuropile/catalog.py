@@ -13,6 +13,7 @@ from neuropile import recipes
 from neuropile.archives import Archive
 from neuropile.errors import NeuropileError
 from neuropile.recipes import Recipe
+from neuropile.types import Reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,7 @@ ARCHIVES = {
     "osf": ("osf", "node"),
     "gin": ("gin", "repository"),
     "hf": ("hf", "dataset"),
+    "one": ("one", "release"),
 }
 #: Formats that say themselves what is in them, so that no recipe is needed.
 _SELF_DESCRIBING = ("*.nwb",)
@@ -72,20 +74,25 @@ def _of_url(url: str) -> Archive:
 
 
 def plain(source: Archive, key: str) -> Recipe:
-    """A recipe of defaults: every NWB file a session, read as it describes itself."""
-    from neuropile.readers import nwb
+    """A recipe of defaults: every NWB file a session, or of IBL's database every ALF folder, read as it describes itself."""
+    from neuropile.readers import alf_below, nwb
 
+    reader: Reader = nwb.units()
+    taken: dict[str, Any] = {"select": _SELF_DESCRIBING}
+    if source.name == "one":
+        reader = alf_below.session()
+        taken = {"select": ("*",), "session": r"/Subjects/(?P<session>(?P<subject>[^/]+)/\d{4}-\d\d-\d\d/\d+)/"}
     return Recipe(
         key=key,
         title=f"{source.name}:{source.id}",
         archive=source,
-        reader=nwb.units(),
+        reader=reader,
         species="",
         areas="",
         task="",
         citation="",
-        select=_SELF_DESCRIBING,
         tested_on="nothing: a dataset without a recipe, read as its files describe themselves",
+        **taken,
     )
 
 

@@ -68,6 +68,7 @@ def _constructed(source: Archive, listing: Listing) -> str:
         "figshare": f"article({source.id!r}{version})",
         "gin": f"repository({source.id!r}{version})",
         "hf": f"dataset({source.id!r}{version})",
+        "one": f"release({source.id!r})",
         "osf": f"node({source.id!r})",
         "zenodo": f"record({listing.version!r})",
     }

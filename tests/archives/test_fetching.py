@@ -276,6 +276,10 @@ with Web() as web:
 """
 
 
+#: A child imports what the tests do.
+PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
 def logged(cache: Path, data: bytes) -> set[int]:
     """The blocks that are here by the log, read as the page says it is written, each compared with the data."""
     found = set()
@@ -300,7 +304,7 @@ def killed_fetches(world: World, kills: int, n_blocks: int) -> None:
     while True:
         here = logged(world.cache, data)
         world.server.forget()
-        child = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, env=PATHS)
         assert child.stdout.readline() == "go\n"
         if n_killed < kills:
             time.sleep(order.uniform(0.0, 0.05))
@@ -332,7 +336,7 @@ def test_two_processes_fetch_one_file_together_and_each_block_once(world) -> Non
     world.server.files[PATH] = data
     world.server.drip_s = 0.002
     args = [sys.executable, "-c", CHILD, world.asset.url, str(len(data)), hashlib.sha256(data).hexdigest(), str(world.cache)]
-    children = [subprocess.Popen(args, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    children = [subprocess.Popen(args, stdout=subprocess.PIPE, text=True, env=PATHS) for _ in range(2)]
     outs = {c.communicate()[0].split("\n")[1] for c in children}
     assert [c.returncode for c in children] == [0, 0]
     assert Path(outs.pop()).read_bytes() == data

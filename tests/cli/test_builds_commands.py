@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from archives.servers import HTML, Mischief
 from archives.servers_dandi import DandiState, dandi_serving
+from archives.servers_one import one_serving, serve_folder
+from readers import alffolder
 from typer.testing import CliRunner
 
 from neuropile import open_store, testing
@@ -106,6 +108,21 @@ def test_every_engine_builds_the_same_store(dandi: DandiState, tmp_path: Path, e
     run("build", "dandi:000231@0.220904.1554", "--store", tmp_path / "other", *engine)
     a, b = ({p.relative_to(r).as_posix(): p.read_bytes() for p in r.glob("*/*/**/*") if p.is_file()} for r in (tmp_path / "serial", tmp_path / "other"))
     assert {k: v for k, v in a.items() if not k.startswith("index/")} == {k: v for k, v in b.items() if not k.startswith("index/")}
+
+
+def test_sessions_of_ibls_database_are_built_from_their_alf_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alffolder.session(tmp_path / "tree", ("probe00", "probe01"), sorter="pykilosort/#2024-05-06#")
+    monkeypatch.setenv("NEUROPILE_CACHE", str(tmp_path / "cache"))
+    with one_serving() as state:
+        serve_folder(state, tmp_path / "tree")
+        for name, value in state.environment.items():
+            monkeypatch.setenv(name, value)
+        assert run("build", "one:2022_Q4_IBL_et_al_BWM", "--store", tmp_path / "store")["datasets"][0]["stored"] == 1
+    (session,) = open_store(tmp_path / "store").values()
+    assert session.key == "one-2022-q4-ibl-et-al-bwm/KS023_2019-12-10_001"
+    trains = [alffolder.trains(seed, 6) for seed in (0, 1)]
+    assert session.n_spikes == sum(len(times) for times, _ in trains)
+    assert len(session.trials) == len(alffolder.trial_table())
 
 
 def test_a_store_in_a_bucket_is_built_as_one_on_disk(dandi: DandiState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from neuropile.cli.output import Json, emit, place, say, table
 if TYPE_CHECKING:
     from neuropile.planning import DatasetPlan
 
-_WHAT = "Keys of the catalogue; dandi:ID, zenodo:ID, dryad:ID, figshare:ID, osf:ID, gin:OWNER/REPO, hf:OWNER/NAME; URLs; recipe pages."
+_WHAT = "Keys of the catalogue; dandi:ID, zenodo:ID, dryad:ID, figshare:ID, osf:ID, gin:OWNER/REPO, hf:OWNER/NAME, one:TAG; URLs; recipe pages."
 What = Annotated[list[str], typer.Argument(help=_WHAT)]
 Assets = Annotated[list[str] | None, typer.Option("--assets", help="Only files whose path fits this pattern (`*` goes over `/`); may be given several times.")]
 From = Annotated[Path | None, typer.Option("--from", help="Read the archive's files from this folder instead, under the archive's paths.")]
