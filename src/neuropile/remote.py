@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 #: So many requests are under way at a time where a job is many of them.
 AT_ONCE = 8
 #: What no repetition mends.
-_FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError, ValueError, ImportError)
+_FINAL = (NeuropileError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError, ValueError, ImportError)
 #: The same, of libraries that are not imported for their names alone.
 _FINAL_NAMES = (
     *("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound"),

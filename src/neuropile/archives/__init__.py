@@ -85,10 +85,11 @@ def check_path(path: str, where: str) -> str:
 
     Raises
     ------
-    ArchiveError : absolute, with `..`, a drive letter, a backslash or a control character
+    ArchiveError : absolute, with `.`, `..` or nothing between slashes, a drive letter, a backslash, or what is no character
     """
     parts = path.split("/")
-    bad = not path or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0] or any(ord(c) < 32 or ord(c) == 127 for c in path)
+    bad = any(p in ("", ".", "..") for p in parts) or "\\" in path or ":" in parts[0]
+    bad = bad or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in path)
     if bad:
         raise ArchiveError(f"{where} names a file {path!r}, which would leave its folder; it is not fetched")
     return path

@@ -34,7 +34,11 @@ def token(variable: str, scheme: str = "Bearer") -> dict[str, str]:
 
 def same_server(url: str, base: str) -> bool:
     """Whether two URLs are of one server, so that what is secret to one may be shown to the other."""
-    return (urlsplit(url).scheme, urlsplit(url).netloc.lower()) == (urlsplit(base).scheme, urlsplit(base).netloc.lower())
+    try:
+        ours, theirs = urlsplit(base), urlsplit(url)
+    except (ValueError, TypeError, AttributeError):  # no address at all
+        return False
+    return (theirs.scheme, theirs.netloc.lower()) == (ours.scheme, ours.netloc.lower())
 
 
 def joined(base: str, href: str) -> str:
@@ -44,7 +48,10 @@ def joined(base: str, href: str) -> str:
     ------
     ArchiveError : the link leads elsewhere
     """
-    url = urljoin(base, href)
+    try:
+        url = urljoin(base, href)
+    except (ValueError, TypeError):
+        raise ArchiveError(f"{base} links to {str(href)[:100]!r}, which is no address") from None
     if not same_server(url, base):
         raise ArchiveError(f"{base} links to {url}, another server; that is not followed")
     return url

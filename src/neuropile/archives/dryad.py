@@ -49,6 +49,8 @@ class Dataset(Archive):
         """The files of a version. An unchanged file is listed in each version under the same number."""
         dataset = self._dataset(web)
         version = self._version(dataset, web)
+        if not isinstance(version, Mapping):
+            raise unknown(self._told)
         both = {**dataset, **version}
         number = _number(get(version, "_links", "self", "href"), "versions")
         href = get(version, "_links", "stash:files", "href") or f"{urlsplit(self._at).path}/versions/{number}/files"
@@ -151,7 +153,7 @@ class Dataset(Archive):
         def ask(at: str) -> tuple[Sequence[Any], str | None]:
             answer = self._ask(asking(at, per_page=PER_PAGE), web)
             following = get(answer, "_links", "next", "href")
-            if kind not in (get(answer, "_embedded") or {}):
+            if get(answer, "_embedded", kind) is None:
                 raise unknown(at)
             return objects(get(answer, "_embedded", kind)), joined(self._at, following) if following else None
 

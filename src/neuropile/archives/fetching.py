@@ -39,7 +39,7 @@ def fetch(archive: Archive, asset: Asset, web: Web, cache: Path, progress: Progr
     found = here(archive, asset, cache)
     if found is not None:
         return found
-    local = local_file(asset, archive.places(asset, web))
+    local = local_file(archive, asset, web)
     if local is not None:
         verify(local, asset)
         return local

@@ -92,10 +92,7 @@ class Dataset(Archive):
             answer = web.get(f"{address('HF', self.base)}/api/datasets/{self.id}/{what}", params, token("HF_TOKEN"), hint=HINT)
         except ArchiveError as e:
             raise self._explained(e) from e
-        try:
-            return answer.json(), answer.headers
-        except ValueError:
-            raise ArchiveError(f"hf:{self.id}: the Hub answered with something that is no JSON; run again later") from None
+        return web.parsed(answer), answer.headers
 
     def _explained(self, error: ArchiveError) -> ArchiveError:
         """What the Hub's error codes mean; to somebody without a token, what is private looks like what does not exist."""

@@ -181,7 +181,7 @@ class _Tar(_Packed):
 
 @contextmanager
 def _opened(archive: Archive, asset: Asset, web: Web, cache: Path, progress: Progress) -> Iterator[_Packed]:
-    local = local_file(asset, archive.places(asset, web))
+    local = local_file(archive, asset, web)
     pulling = None if local is not None else Pulling(archive, asset, web, cache, progress)
     head = _read_head(local) if local is not None else cast(Pulling, pulling).read(0, 512)
     if head.startswith(_COMPRESSED) and local is None:  # nothing in it can be reached but from its beginning

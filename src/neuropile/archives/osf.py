@@ -80,7 +80,7 @@ class Node(Archive):
         if asset.url is None:
             raise ArchiveError(f"{self._told}: nothing says where {asset.path} is; list it again")
         urls = [asset.url]
-        if match := re.fullmatch(r"(\w+)/(\w+)@(\d+)", asset.version or ""):
+        if match := re.fullmatch(r"(\w+)/(\w+)@(\d+)", asset.version or "", re.ASCII):
             urls.append(f"{address('OSF_FILES', self.files)}/resources/{match[1]}/providers/osfstorage/{match[2]}?version={match[3]}")
         return [Place(u, token("OSF_TOKEN") if self._own(u) else {}) for u in urls]
 
@@ -162,11 +162,11 @@ class Node(Archive):
         node = below.rstrip("/").rpartition("/")[2] or self.id
         number, file = what.get("current_version"), str(what.get("path") or row.get("id")).strip("/")
         url = need(links, "download", str, self._told)
-        if urlsplit(url).scheme not in ("http", "https"):
+        if not re.fullmatch(r"https?://[^/\[\]]+/[!-~]*", url):
             raise unknown(f"{self._told} ({path})")
         pinned = asking(url, version=number) if isinstance(number, int) else url
-        hashes = get(what, "extra", "hashes") or {}
-        return asset(below + path, what.get("size"), [digest(a, hashes.get(a)) for a in ("sha256", "md5")], pinned, f"{node}/{file}@{number}")
+        hashes = get(what, "extra", "hashes")
+        return asset(below + path, what.get("size"), [digest(a, get(hashes, a)) for a in ("sha256", "md5")], pinned, f"{node}/{file}@{number}")
 
     def _citation(self, kind: str, found: Mapping[str, Any], web: Web) -> str | None:
         """Made of the data that OSF's own citations are made of; a project need not have them."""

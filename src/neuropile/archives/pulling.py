@@ -35,10 +35,11 @@ def ignore(n: int) -> None:
     """Take no notice of bytes that came."""
 
 
-def local_file(asset: Asset, places: Sequence[Place]) -> Path | None:
-    """Where an asset lies on this machine, if it does."""
-    if not places or not places[0].url.startswith("file://"):
+def local_file(archive: Archive, asset: Asset, web: Web) -> Path | None:
+    """Where an asset of a folder lies on this machine; None for other archives, whatever they say."""
+    if archive.name != "folder":
         return None
+    places = archive.places(asset, web)
     path = Path(unquote(urlsplit(places[0].url.replace("?", "%3F").replace("#", "%23")).path))
     if not path.exists():
         raise ArchiveError(f"{asset.path}: {path} is not there; put it there, or fetch it from its archive")
@@ -62,20 +63,20 @@ class Asking:
                 self._places = list(self.archive.places(self.asset, self.web))
         if not self._places:
             raise ArchiveError(f"{self.archive.name}:{self.archive.id}: nothing says where {self.asset.path} is; list it again")
+        first: ArchiveError | None = None
         while True:
             at = self._at
             try:
                 return job(self._places[at])
-            except SourceChanged:
-                raise
             except ArchiveError as e:
                 if isinstance(e, Refused) and e.status == 401 and self._renew():
                     continue
+                first = first or e  # the best place knows best what is wrong
                 with self._asked:
                     if self._at == at and at + 1 < len(self._places):
                         self._at = at + 1
                     elif self._at == at:
-                        raise self._told(e) from e
+                        raise self._told(first) from e
 
     def _renew(self) -> bool:
         """Let the archive make its credential anew, once; False where it cannot."""
@@ -141,9 +142,9 @@ class Pulling(Asking):
         while n := sum(b - a for start, stop in ranges for a, b in self.partial.missing(start, stop)):
             if n != left:
                 left, since = n, time.monotonic()
-            whole = not self._ranges_work()
+            whole, sparing = not self._ranges_work(), getattr(self.archive, "sparing", False)
             with self.partial.claim([(0, self.size)] if whole else ranges, alone=time.monotonic() - since < OTHERS_S) as runs:
-                if whole or at_once == 1:
+                if whole or at_once == 1 or sparing:
                     self._pull_each(runs[:1] if whole else runs)
                 else:
                     self._pull_together([(a, min(a + MAX_PART, stop)) for start, stop in runs for a in range(start, stop, MAX_PART)], at_once)

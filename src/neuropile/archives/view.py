@@ -17,7 +17,7 @@ from typing import Any
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
-from neuropile.archives import Archive, check_path
+from neuropile.archives import Archive, check_path, digests
 from neuropile.archives.fetching import fetch_member, folder_of, here, verify
 from neuropile.archives.partial import BLOCK, Run
 from neuropile.archives.pulling import Progress, Pulling, ignore, local_file
@@ -48,7 +48,7 @@ def path(archive: Archive, assets: Sequence[Asset], web: Web, cache: Path, progr
         found = here(archive, assets[0], cache)
         if found is not None:
             return found
-        local = local_file(assets[0], archive.places(assets[0], web))
+        local = local_file(archive, assets[0], web)
         if local is not None:
             verify(local, assets[0])
             return local
@@ -88,7 +88,7 @@ def telling(place: Any) -> Iterator[None]:
 class _Far(Pulling):
     """A file read by ranges, ahead of whoever reads it from one end to the other."""
 
-    _reached, _ahead = -1, 0
+    _reached, _ahead, _checked = -1, 0, False
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes [start, stop)."""
@@ -98,6 +98,23 @@ class _Far(Pulling):
             self._reached = min(missing[-1][1] + self._ahead, self.size)
             self.fill([(start, stop), (missing[-1][1], self._reached)])
         return super().read(start, stop)
+
+    def read_many(self, ranges: Sequence[Run]) -> list[bytes]:
+        """Several parts. Once all of the file is here, it is compared with what the archive says of it.
+
+        Raises
+        ------
+        ArchiveError : it is another; what was read of it is forgotten
+        """
+        found = super().read_many(ranges)
+        if not self._checked and not self.partial.whole and not self.partial.missing():
+            self._checked = True
+            try:
+                digests.check(self.asset, self.partial.chunks(), self.size)
+            except digests.WrongBytes:
+                self.partial.discard()
+                raise
+        return found
 
 
 class _Near:
@@ -156,7 +173,7 @@ class Files(AbstractFileSystem):
                     if members is None:
                         self._add(tree, place, asset, None)
                     else:
-                        local = local_file(asset, self.archive.places(asset, self.web))
+                        local = local_file(self.archive, asset, self.web)
                         if local is not None:
                             verify(local, asset)
                         tree.setdefault(place, {"name": place, "size": 0, "type": "directory"})
@@ -191,7 +208,7 @@ class Files(AbstractFileSystem):
         found = here(self.archive, asset, self.cache) if member is None else None
         if found is not None:
             return _Near(found)
-        local = local_file(file, self.archive.places(file, self.web))
+        local = local_file(self.archive, file, self.web)
         if local is not None:
             verify(local, file)
             return _Near(local)

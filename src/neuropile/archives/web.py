@@ -25,6 +25,8 @@ from neuropile.errors import ArchiveError
 AT_ONCE = 6
 AT_ONCE_OF = {"zenodo.org": 2, "gin.g-node.org": 2, "api.figshare.com": 1, "datadryad.org": 2, "api.osf.io": 2, "files.osf.io": 2}
 CONNECT_S, READ_S = 20.0, 120.0
+#: GIN has been seen to take seven minutes for an answer.
+READ_S_OF = {"gin.g-node.org": 600.0}
 #: A body that brings less than this in so many seconds is given up as if the connection were lost.
 SLOW_BYTES, SLOW_S = 64 << 10, 120.0
 MAX_REDIRECTS = 10
@@ -150,17 +152,17 @@ class Web:
         Refused : 401 or 403 (how to give a credential), 404 or 410, and what else no repetition mends
         ArchiveError : a limit that lasts, something that is no JSON
         """
-        return self._parsed(self.get(url, params, {"Accept": "application/json", **headers}, hint=hint))
+        return self.parsed(self.get(url, params, {"Accept": "application/json", **headers}, hint=hint))
 
     def get(self, url: str, params: Mapping[str, Any] = {}, headers: Mapping[str, str] = {}, *, hint: str = "") -> httpx.Response:
         """The same as a response of status 200, read whole: for XML, text, and the headers of pages."""
-        request = self._client.build_request("GET", url, params={k: v for k, v in params.items() if v is not None} or None, headers=dict(headers))
+        request = self._request("GET", url, params={k: v for k, v in params.items() if v is not None} or None, headers=dict(headers))
         return persist(lambda: self._whole(request, hint))
 
     def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] = {}, *, hint: str = "") -> Any:
         """The JSON that a server answers to a form."""
-        request = self._client.build_request("POST", url, data=dict(form), headers={"Accept": "application/json", **headers})
-        return self._parsed(persist(lambda: self._whole(request, hint)))
+        request = self._request("POST", url, data=dict(form), headers={"Accept": "application/json", **headers})
+        return self.parsed(persist(lambda: self._whole(request, hint)))
 
     def stream(self, place: Place, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The bytes [start, stop) of a file as they come; one attempt, all of them or an error.
@@ -182,10 +184,10 @@ class Web:
         headers = {"Accept-Encoding": "identity", **place.headers}
         if (start, stop) != (0, None):
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        with self._sent(self._client.build_request("GET", _safe(place.url), headers=headers)) as response:
+        with self._sent(self._request("GET", _safe(place.url), headers=headers)) as response:
             if response.status_code == 416:
                 raise Refused(f"{_shown(place.url)}: the server has no bytes {start}-{stop or ''} ({response.headers.get('content-range', 'no size')})", 416)
-            _check_status(response, "")
+            _check_status(response, "", elsewhere=response.request.url.netloc != httpx.URL(_safe(place.url)).netloc)
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "text/html" and not urlsplit(place.url).path.lower().endswith(_PAGES):
                 raise ArchiveError(f"{_shown(response.url)}: a web page came instead of data ({_begin(response)}); the archive may be asking for a browser")
@@ -220,9 +222,10 @@ class Web:
             headers = [(k, v) for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length", "transfer-encoding")]
             return httpx.Response(200, headers=headers, content=b"".join(parts), request=response.request)
 
-    def _parsed(self, response: httpx.Response) -> Any:
+    def parsed(self, response: httpx.Response) -> Any:
+        """The JSON of an answer; ArchiveError where it is none."""
         try:
-            return json.loads(response.content)
+            return _characters(json.loads(response.content))
         except (ValueError, RecursionError):
             kind = response.headers.get("content-type", "no type")
             raise ArchiveError(f"{_shown(response.url)}: sought JSON, got {kind}: {_words(response.content)}") from None
@@ -264,7 +267,15 @@ class Web:
             headers = {k: v for k, v in headers.items() if k in keep}
         headers.pop("host", None)
         headers = {k: v for k, v in headers.items() if k not in ("content-length", "content-type", "cookie")}
-        return self._client.build_request("GET", url, headers=headers)
+        return self._request("GET", url, headers=headers)
+
+    def _request(self, method: str, url: Any, **what: Any) -> httpx.Request:
+        try:
+            host = httpx.URL(url).host
+            timeout = httpx.Timeout(READ_S_OF.get(host, READ_S), connect=CONNECT_S, pool=None)
+            return self._client.build_request(method, url, timeout=timeout, **what)
+        except (httpx.InvalidURL, ValueError, TypeError) as e:
+            raise ArchiveError(f"{_shown(str(url)[:200])}: no address that can be asked ({e})") from None
 
     def _host(self, name: str, netloc: bytes) -> _Host:
         with self._lock:
@@ -294,7 +305,8 @@ def _passing(response: httpx.Response, host: _Host) -> Passing:
     return Passing(f"{_shown(response.url)}: HTTP {status}{' (too many requests)' if status == 429 else ''}", wait_s)
 
 
-def _check_status(response: httpx.Response, hint: str) -> None:
+def _check_status(response: httpx.Response, hint: str, elsewhere: bool = False) -> None:
+    """Raise where an answer is none; `elsewhere`: it is from a server that another sent us to."""
     status, where = response.status_code, _shown(response.url)
     if status in (200, 206):
         return
@@ -304,13 +316,22 @@ def _check_status(response: httpx.Response, hint: str) -> None:
     said = _begin(response)
     code = response.headers.get("x-error-code")
     text = f"{where}: HTTP {status}{f' {code}' if code else ''}{f' ({said})' if said else ''}"
-    if status == 403 and "expired" in said.lower():  # a signed address to which we were sent: the stable one gives a new one
+    if status == 403 and (elsewhere or "expired" in said.lower()):  # a signed address to which we were sent: the stable one gives a new one
         raise Passing(text)
     if status in (401, 403):
         raise Refused(f"{text}: access refused; {hint or 'give a credential, or ask its keepers for access'}", status)
     if status in (404, 410):
         raise Refused(f"{text}: {'withdrawn' if status == 410 else 'no such thing there'}", status)
     raise Refused(text, status)
+
+
+def _characters(value: Any) -> Any:
+    """An answer without the halves of characters that JSON allows and nothing can write."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_characters(v) for v in value]
+    return {_characters(k): _characters(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _begin(response: httpx.Response) -> str:
