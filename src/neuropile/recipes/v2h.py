@@ -2,7 +2,7 @@
 
 from neuropile.archives import dandi
 from neuropile.readers import nwb, upstream
-from neuropile.recipes import Recipe, Upstream
+from neuropile.recipes import Recipe, Upstream, _allen
 
 recipe = Recipe(
     key="v2h",
@@ -17,22 +17,15 @@ recipe = Recipe(
     subjects=25,
     sessions=25,
     tokens=24_600_171_007,
-    select=("*.nwb",),
-    leave_out=("*_probe-*_ecephys.nwb",),
-    session=r"(?P<session>[^/]*_ses-(?P<id>[^_./]+)[^/]*)\.nwb$",
-    recording="allen/{id}",
-    holds=("region", "probe", "depth_um", "quality", "src_peak_channel_id", "src_presence_ratio", "intervals/presentations", "signals/running_speed"),
+    leave_out=_allen.LFP_FILES,
+    session=_allen.SESSION,
+    recording=_allen.RECORDING,
+    holds=(*_allen.HOLDS, "signals/running_speed"),
     upstream=Upstream(reader=upstream.counts(nwb.units())),
     differs=(
-        (
-            "Upstream had to remove the LFP file of each probe by hand; here only the session files are "
-            "selected, and areas and depths come through each unit's peak channel."
-        ),
-        "Upstream stores invalid times as silence; here they are taken out of what was observed: of every unit, or of the probe that their tags name.",
-        (
-            "All units are stored, as upstream does; the owner's own defaults would hide units below a presence ratio of "
-            "0.95 or above 0.5 in isi_violations or 0.1 in amplitude_cutoff, which are kept as columns."
-        ),
+        _allen.NO_LFP,
+        _allen.INVALID,
+        _allen.ALL_UNITS,
     ),
     tested_on="a generated file; layout from a listing of the dandiset's files",
 )

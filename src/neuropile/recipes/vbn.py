@@ -2,7 +2,7 @@
 
 from neuropile.archives import s3
 from neuropile.readers import nwb, upstream
-from neuropile.recipes import Recipe, Upstream
+from neuropile.recipes import Recipe, Upstream, _allen
 
 recipe = Recipe(
     key="vbn",
@@ -27,18 +27,8 @@ recipe = Recipe(
     tokens=153_877_057_200,
     select=("*ecephys_session_[0-9]*.nwb",),
     session=r"(?P<session>ecephys_session_(?P<id>\d+))\.nwb$",
-    recording="allen/{id}",
-    holds=(
-        "region",
-        "probe",
-        "depth_um",
-        "quality",
-        "src_peak_channel_id",
-        "src_presence_ratio",
-        "intervals/presentations",
-        "intervals/trials",
-        "signals/speed",
-    ),
+    recording=_allen.RECORDING,
+    holds=(*_allen.HOLDS, "intervals/trials", "signals/speed"),
     upstream=Upstream(reader=upstream.counts(nwb.units(), subject="data")),
     differs=(
         (
@@ -48,11 +38,8 @@ recipe = Recipe(
         "Upstream goes on when a download fails, so that a missing session goes unnoticed; here every session is built or named as failed.",
         "Counts of up to 166 in 20 ms pass unmarked there; here they are counted as they are, and a count that does not fit is an error.",
         "49 sessions with abnormal histology and 12 with abnormal activity, by the owner's own table, are in, as they are upstream.",
-        "Upstream stores invalid times as silence; here they are taken out of what was observed: of every unit, or of the probe that their tags name.",
-        (
-            "All units are stored, as upstream does; the owner's own defaults would hide units below a presence ratio of "
-            "0.95 or above 0.5 in isi_violations or 0.1 in amplitude_cutoff, which are kept as columns."
-        ),
+        _allen.INVALID,
+        _allen.ALL_UNITS,
     ),
     tested_on="a generated file; layout inferred from the owner's other datasets",
 )

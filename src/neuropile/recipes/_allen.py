@@ -1,0 +1,18 @@
+"""What the recipes of the Allen Institute's recordings share: how its files are named, what is in them, what is told of them."""
+
+#: The LFP of each probe is in a file of its own, without units.
+LFP_FILES = ("*_probe-*_ecephys.nwb",)
+SESSION = r"(?P<session>[^/]*_ses-(?P<id>[^_./]+)[^/]*)\.nwb$"
+#: The same session may also come from the owner's bucket.
+RECORDING = "allen/{id}"
+HOLDS = ("region", "probe", "depth_um", "quality", "src_peak_channel_id", "src_presence_ratio", "intervals/presentations")
+
+NO_LFP = (
+    "Upstream had to remove the LFP file of each probe by hand; here only the session files are selected, "
+    "and areas and depths come through each unit's peak channel."
+)
+INVALID = "Upstream stores invalid times as silence; here they are taken out of what was observed: of every unit, or of the probe that their tags name."
+ALL_UNITS = (
+    "All units are stored, as upstream does; the owner's own defaults would hide units below a presence ratio of 0.95 or above 0.5 in "
+    "isi_violations or 0.1 in amplitude_cutoff, which are kept as columns."
+)
