@@ -93,6 +93,16 @@ def test_no_two_modules_import_each_other_even_through_others() -> None:
         walk(module, ())
 
 
+def test_no_package_has_a_module_by_the_name_of_something_it_defines() -> None:
+    """Importing such a module, anywhere, would put it in the place of the function."""
+    wrong = []
+    for package in (p.parent for p in ROOT.rglob("__init__.py")):
+        defined = {n.name for n in ast.parse((package / "__init__.py").read_text()).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        held = {p.stem for p in package.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()}
+        wrong += [f"{package.relative_to(ROOT)}: {name}" for name in sorted(defined & held)]
+    assert not wrong
+
+
 def test_using_a_store_never_imports_what_makes_one() -> None:
     graph: dict[str, set[str]] = {}
     for module, path in modules().items():

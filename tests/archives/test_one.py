@@ -25,7 +25,8 @@ from neuropile.archives import one, view
 from neuropile.archives.one_datasets import Dataset, chosen, with_uuid, without_uuid
 from neuropile.archives.web import Web
 from neuropile.errors import ArchiveError
-from neuropile.readers import alf_below, alf_files
+from neuropile.readers.alf import below as alf_below
+from neuropile.readers.alf import files as alf_files
 
 TAG = "2022_Q4_IBL_et_al_BWM"
 KS, ZM = "testlab/Subjects/KS023/2019-12-10/001", "other_lab/Subjects/ZM_1743/2019-06-14/002"

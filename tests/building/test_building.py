@@ -173,7 +173,9 @@ def test_other_bytes_under_the_same_name_are_refused_unless_replaced(files, stor
     files[0].write_text(json.dumps({"seed": 9, "n_units": 3}))
     (outcome,) = ingest(files[:1], store, reader_of)
     assert outcome.status == "failed"
-    assert outcome.error.endswith("session local/s0 is stored already from other bytes or by another reader or recipe; --replace builds it again, --dataset keeps both")
+    assert outcome.error.endswith(
+        "session local/s0 is stored already from other bytes or by another reader or recipe; --replace builds it again, --dataset keeps both"
+    )
     assert tree(store.root) == before
     assert len(store.failed) == 0
     assert statuses(ingest(files[:1], store, reader_of, dataset="other")) == ["stored"]

@@ -14,7 +14,8 @@ from upath import UPath
 
 import neuropile
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import alf, alf_flat
+from neuropile.readers import alf
+from neuropile.readers.alf import flat as alf_flat
 
 
 @pytest.fixture

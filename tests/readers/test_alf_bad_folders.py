@@ -14,7 +14,8 @@ from alffolder import put
 
 import neuropile
 from neuropile.errors import NeuropileError, NoEvents, UnreadableFile
-from neuropile.readers import alf, alf_tables, kilosort
+from neuropile.readers import alf, kilosort
+from neuropile.readers.alf import tables as alf_tables
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 from alffolder import assert_trains
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import alf_below, alf_files
+from neuropile.readers.alf import below as alf_below
+from neuropile.readers.alf import files as alf_files
 
 
 @pytest.mark.parametrize("up", [0, 1, 5])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import neuropile
 from neuropile.errors import UnreadableFile
-from neuropile.readers import alf, alf_flat, kilosort
+from neuropile.readers import alf, kilosort
+from neuropile.readers.alf import flat as alf_flat
 
 RATE = 30000
 

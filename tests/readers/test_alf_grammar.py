@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from one.alf import spec
 
-from neuropile.readers import alf_files, alf_grammar
+from neuropile.readers.alf import files as alf_files
+from neuropile.readers.alf import grammar as alf_grammar
 
 NAMES = [
     "_ibl_trials.table.pqt",

@@ -13,7 +13,9 @@ import pytest
 from test_mat5 import accept_only_a_recording_or_a_clear_error
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import arrays, arrays_h5, arrays_npz
+from neuropile.readers import arrays
+from neuropile.readers.arrays import h5 as arrays_h5
+from neuropile.readers.arrays import npz as arrays_npz
 
 TIMES = arrays.mapped({"times": "t"})
 

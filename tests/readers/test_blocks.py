@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import blocks
+from neuropile.readers.layouts import blocks
 
 
 def cell(texts):

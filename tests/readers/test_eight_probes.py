@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from neuropile.errors import BadTimes, NoEvents, UnreadableFile
-from neuropile.readers import eight_probes, eight_probes_file
+from neuropile.readers.layouts import eight_probes, eight_probes_file
 
 READER, ROWS = eight_probes.spikes(), eight_probes.rows()
 #: (seconds, cluster) a probe: one probe is empty, numbers are left out.

@@ -7,8 +7,8 @@ from pynwb.behavior import BehavioralTimeSeries
 from pynwb.file import Subject
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import falcon, nwb
-from neuropile.readers.told import quality
+from neuropile.readers import nwb
+from neuropile.readers.told import falcon, quality
 
 UNITS = nwb.units()
 

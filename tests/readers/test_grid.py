@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import grid
+from neuropile.readers.clock import grid
 
 WIDTHS = [Fraction(1, 200), Fraction(1, 60), Fraction(1, 50), Fraction(4, 125), Fraction(1, 20)]
 

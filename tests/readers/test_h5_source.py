@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import h5, h5_source
+from neuropile.readers import h5
+from neuropile.readers.h5 import source as h5_source
 
 #: A read that has not come back by now never will.
 LIMIT_S = 20

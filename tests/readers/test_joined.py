@@ -15,7 +15,8 @@ from upath import UPath
 
 import neuropile
 from neuropile.errors import NeuropileError, UnreadableFile
-from neuropile.readers import joined, nwb, preferred, upstream
+from neuropile.readers import joined, nwb, upstream
+from neuropile.readers.told import preferred
 from neuropile.types import ALL_UNITS
 
 START = datetime(2020, 2, 3, tzinfo=UTC)

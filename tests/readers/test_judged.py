@@ -7,8 +7,8 @@ import pytest
 from nwbfile import add_units, column
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import judged
 from neuropile.readers import nwb as nwb_reader
+from neuropile.readers.told import judged
 
 Write = Callable[..., Path]
 

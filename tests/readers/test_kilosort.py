@@ -14,7 +14,9 @@ from upath import UPath
 
 import neuropile
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import alf_flat, kilosort, kilosort_units
+from neuropile.readers import kilosort
+from neuropile.readers.alf import flat as alf_flat
+from neuropile.readers.kilosort import units as kilosort_units
 
 
 def ticks(session, unit: int) -> list[int]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import lanzarini, upstream_channels
+from neuropile.readers.layouts import lanzarini
+from neuropile.readers.upstream import channels as upstream_channels
 
 UPSTREAM = upstream_channels.by_division(lanzarini.channels(letter="a", channels=128))
 

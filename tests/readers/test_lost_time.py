@@ -7,8 +7,8 @@ from nwbfile import add_electrodes, add_units
 from pynwb.ecephys import LFP, ElectricalSeries
 from pynwb.epoch import TimeIntervals
 
-from neuropile.readers import lost_time
 from neuropile.readers import nwb as nwb_reader
+from neuropile.readers.told import lost_time
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12)), min_size=1, max_size=8)
 

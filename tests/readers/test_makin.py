@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from neuropile.errors import BadTimes, NoEvents, UnreadableFile
-from neuropile.readers import makin, upstream_channels
+from neuropile.readers.layouts import makin
+from neuropile.readers.upstream import channels as upstream_channels
 
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
 

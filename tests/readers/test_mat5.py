@@ -14,7 +14,8 @@ import scipy.io
 import scipy.sparse
 
 from neuropile.errors import NeuropileError, UnreadableFile
-from neuropile.readers import arrays, mat5
+from neuropile.readers import arrays
+from neuropile.readers.mat import mat5
 from neuropile.types import Recording
 
 HEADER = b"MATLAB 5.0 MAT-file, made for a test".ljust(124) + b"\x00\x01IM"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matfile import MISSING, OBJECT, packed
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import mcos
+from neuropile.readers.mat import mcos
 
 
 class TestStrings:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from neuropile.readers.moved import moved
+from neuropile.readers.clock.moved import moved
 from neuropile.types import Recording, Signal, Spans, Trains
 
 TRAINS = [np.array([0.5, 4.0]), np.empty(0)]

@@ -8,7 +8,8 @@ from pynwb import TimeSeries
 from pynwb.ecephys import ElectricalSeries
 
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import nwb_counts, upstream_series
+from neuropile.readers.nwb import counts as nwb_counts
+from neuropile.readers.upstream import series as upstream_series
 
 READER = nwb_counts.series("acquisition/counts")
 
@@ -34,7 +35,7 @@ def test_every_count_pynwb_reads_is_that_many_events_of_its_bin(nwb, write, read
 
 
 def test_counts_are_read_in_parts_as_they_are_whole(nwb, write, read, monkeypatch) -> None:
-    from neuropile.readers import nwb_counts_file
+    from neuropile.readers.nwb import counts_file as nwb_counts_file
 
     counts = np.random.default_rng(1).poisson(1.0, (333, 5))
     path = write(with_counts(nwb, counts))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nwbfile import add_units
 from pynwb.epoch import TimeIntervals
 
-from neuropile.readers import nwb_presentations
+from neuropile.readers.nwb import presentations as nwb_presentations
 
 
 @pytest.fixture

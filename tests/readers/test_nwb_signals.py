@@ -10,7 +10,7 @@ from pynwb import TimeSeries
 from pynwb.behavior import BehavioralTimeSeries, Position, PupilTracking, SpatialSeries
 from pynwb.ecephys import LFP, ElectricalSeries
 
-from neuropile.readers import nwb_signals
+from neuropile.readers.nwb import signals as nwb_signals
 
 pytestmark = pytest.mark.filterwarnings("ignore:The linked table for DynamicTableRegion")
 

@@ -8,7 +8,7 @@ from nwbfile import add_electrodes, add_units, column
 
 from neuropile.errors import UnreadableFile
 from neuropile.readers import nwb as nwb_reader
-from neuropile.readers import nwb_terms
+from neuropile.readers.nwb import terms as nwb_terms
 
 pytestmark = pytest.mark.filterwarnings("ignore:Shape of data does not match shape in spec")  # pynwb of empty lists
 

@@ -16,7 +16,8 @@ from zarrfile import BOMB, as_zarr, edit, pickled
 
 import neuropile
 from neuropile.errors import NeuropileError, NoEvents, UnreadableFile
-from neuropile.readers import h5, nwb, nwb_tree
+from neuropile.readers import h5, nwb
+from neuropile.readers.nwb import tree as nwb_tree
 
 FORMATS = pytest.mark.parametrize("number", [2, 3])
 

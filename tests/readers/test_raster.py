@@ -11,7 +11,8 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.core import DynamicTable, VectorData
 
 from neuropile.errors import NeuropileError, NoEvents, UnreadableFile
-from neuropile.readers import raster, upstream_primate_a
+from neuropile.readers.layouts import raster
+from neuropile.readers.upstream import by_layout
 
 
 def write(path, data, names=("a", "b"), **clock):
@@ -106,6 +107,6 @@ def test_a_truncated_file_is_told_in_one_line(tmp_path):
 def test_upstream_adds_rows_in_the_raster_s_own_type(tmp_path, dtype, most):
     (tmp_path / "sub-A").mkdir()
     path = write(tmp_path / "sub-A" / "x.nwb", np.ones((47, 2), dtype))
-    with upstream_primate_a.Raster()(path) as recording:
+    with by_layout.Raster()(path) as recording:
         assert recording.subject.subject_id == "sub-A"
         assert np.bincount(recording.trains.read(0)).tolist() == [most, most]

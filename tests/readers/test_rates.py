@@ -16,7 +16,7 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 
 import neuropile
 from neuropile.errors import NoEvents, UnreadableFile
-from neuropile.readers import rates, rates_file
+from neuropile.readers.layouts import rates, rates_file
 from neuropile.types import Recording, Signal, Trains
 
 READER = rates.nwb_series("acquisition/firing_rates", units="acquisition/unit_table", unit_id="uuid", quality="unit_type")

@@ -13,7 +13,9 @@ import yaml
 
 import neuropile
 from neuropile.errors import NoEvents
-from neuropile.readers import alf, alf_behaviour, alf_files, kilosort
+from neuropile.readers import alf, kilosort
+from neuropile.readers.alf import behaviour as alf_behaviour
+from neuropile.readers.alf import files as alf_files
 
 if not os.environ.get("NEUROPILE_REAL_DATA"):
     pytest.skip("NEUROPILE_REAL_DATA names no folder of real recordings", allow_module_level=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuropile.readers import restarts
+from neuropile.readers.told import restarts
 from neuropile.types import Reader, Recording, Signal, Spans, Trains
 
 

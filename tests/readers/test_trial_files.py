@@ -9,8 +9,9 @@ import pytest
 import scipy.io
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers import condition_averages, trial_envelopes, trial_features, trial_rates, upstream_primate_a
-from neuropile.readers.trial_envelopes import Areas
+from neuropile.readers.layouts import condition_averages, trial_envelopes, trial_features, trial_rates
+from neuropile.readers.layouts.trial_envelopes import Areas
+from neuropile.readers.upstream import by_layout
 
 
 def whole(recording, name):
@@ -58,7 +59,7 @@ def test_trials_of_two_widths_or_none_are_told(tmp_path):
 def test_upstream_s_guess_takes_the_lowest_for_none_and_a_doubled_step_for_one(tmp_path):
     counts = np.array([[2, 0, 0], [4, 0, 1], [8, 0, 30]])  # no neighbours in the first channel, none at all in the second
     path = write_day(tmp_path / "t15.2023.08.13", {"data_val.hdf5": [((counts - 1.5) / 3, {})]}) / "data_val.hdf5"
-    with upstream_primate_a.Features(3)(path) as recording:
+    with by_layout.Features(3)(path) as recording:
         got = np.stack([np.bincount(recording.trains.read(u), minlength=3) for u in range(3)])
         assert got.tolist() == [[0, 1, 3], [0, 0, 0], [0, 1, 20]]
         assert (recording.subject.subject_id, recording.session_id) == ("T15", "t15.2023.08.13_data_val")
@@ -106,7 +107,7 @@ def test_two_arrays_of_rates_or_none_are_told(tmp_path):
 def test_upstream_makes_a_spike_of_any_rate_above_none(tmp_path):
     rates = np.zeros((2, 1, 45))
     rates[1, 0, 20], rates[0, 0, :20], rates[0, 0, 44] = 0.001, 60.0, 500.0
-    with upstream_primate_a.Rates()(write_rates(tmp_path / "s", rates)) as recording:
+    with by_layout.Rates()(write_rates(tmp_path / "s", rates)) as recording:
         assert np.bincount(recording.trains.read(0), minlength=4).tolist() == [2, 0, 0, 1]
 
 
@@ -186,10 +187,10 @@ def test_envelopes_are_read_in_parts_of_bounded_size(tmp_path):
 def test_upstream_s_events_are_falls_and_its_rows_go_bin_by_bin_over_all_trials(tmp_path):
     data = np.zeros((40, 3, 1))
     data[4:9, 0], data[25, 2] = 9, 9  # the first lasts, and so raises its own threshold above itself
-    with upstream_primate_a.Peaks()(write_envelopes(tmp_path / "monkeyN", data)) as recording:
+    with by_layout.Peaks()(write_envelopes(tmp_path / "monkeyN", data)) as recording:
         assert np.bincount(recording.trains.read(0), minlength=6).tolist() == [0, 0, 0, 0, 0, 1]
         assert (recording.subject.subject_id, recording.session_id) == ("monkey_N", "N_0")
-    with upstream_primate_a.Peaks(deviations=1.0)(write_envelopes(tmp_path / "b" / "monkeyN", data)) as recording:
+    with by_layout.Peaks(deviations=1.0)(write_envelopes(tmp_path / "b" / "monkeyN", data)) as recording:
         assert np.bincount(recording.trains.read(0), minlength=6).tolist() == [1, 0, 0, 0, 0, 1]
 
 
@@ -206,7 +207,7 @@ def test_a_condition_ends_with_its_last_value_and_one_without_any_is_none(tmp_pa
 def test_upstream_takes_the_first_field_whatever_it_is(tmp_path):
     values = np.full((1, 1, 2), 0.03)
     scipy.io.savemat(tmp_path / "perle_x.mat", {"neural_responses_reliable": {"vis": values * 2, "occ": values}})
-    with upstream_primate_a.Averages()(tmp_path / "perle_x.mat") as recording:
+    with by_layout.Averages()(tmp_path / "perle_x.mat") as recording:
         assert np.bincount(recording.trains.read(0)).tolist() == [3, 3]
         assert (recording.subject.subject_id, recording.session_id) == ("Perle", "P_0")
 

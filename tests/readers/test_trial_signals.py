@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers.trial_signals import Rows, Trials
+from neuropile.readers.layouts.trial_signals import Rows, Trials
 
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=12)
 

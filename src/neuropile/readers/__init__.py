@@ -1,4 +1,4 @@
-"""Sources into Recordings: one module a format, and `find`, which tells by what a source is whose it is."""
+"""Sources into Recordings: a package a format, and `find`, which tells by what a source is whose it is."""
 
 from __future__ import annotations
 

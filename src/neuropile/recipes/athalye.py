@@ -1,7 +1,8 @@
 """Motor and premotor cortex of two monkeys that move a cursor by a brain-machine interface."""
 
 from neuropile.archives import dandi
-from neuropile.readers import nwb_counts, upstream_series
+from neuropile.readers.nwb import counts
+from neuropile.readers.upstream import series
 from neuropile.recipes import Recipe, Upstream
 
 SERIES = "processing/behavior/spike_counts"
@@ -10,7 +11,7 @@ recipe = Recipe(
     key="athalye",
     title="Monkey 2D cursor BMI",
     archive=dandi.dandiset("000404", "0.230605.2024"),
-    reader=nwb_counts.series(SERIES, quantity="counts"),
+    reader=counts.series(SERIES, quantity="counts"),
     quantity="counts",
     species="Macaca mulatta",
     areas="dorsal premotor and primary motor cortex, microwire arrays",
@@ -22,7 +23,7 @@ recipe = Recipe(
     sessions=13,
     tokens=101_984_317,
     holds=("observed",),
-    upstream=Upstream(reader=upstream_series.samples(SERIES, rebin=("sub-monk-j", 4))),
+    upstream=Upstream(reader=series.samples(SERIES, rebin=("sub-monk-j", 4))),
     differs=(
         "Upstream stores monkey G's bins of 1/60 s as if they were 20 ms; here G's clock has 60 ticks a second: piles of 20 ms leave its sessions out "
         "and say so, --bin 1/60 takes them.",

@@ -1,7 +1,8 @@
 """Speech motor cortex of a person with ALS (T15) who attempts to speak some 11 000 sentences."""
 
 from neuropile.archives import dryad
-from neuropile.readers import trial_features, upstream_primate_a
+from neuropile.readers.layouts import trial_features
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -27,7 +28,7 @@ recipe = Recipe(
     tokens=2_484_658_688,
     holds=("region", "observed", "intervals/trials", "signals/rates", "signals/spike_band_power"),
     whole=True,
-    upstream=Upstream(reader=upstream_primate_a.Features(), session=r"(?P<session>t15\.\d{4}\.\d\d\.\d\d/[^/]+)\.hdf5$"),
+    upstream=Upstream(reader=by_layout.Features(), session=r"(?P<session>t15\.\d{4}\.\d\d\.\d\d/[^/]+)\.hdf5$"),
     differs=(
         "The release is standardised over the 20 trials before each, so that counts are gone; upstream guesses a step anew for each trial and channel, "
         "takes the lowest value for no spike and clips at 20. Here the values stay what they are, `rates` in standard deviations, and no pile takes them.",

@@ -1,7 +1,8 @@
 """Motor and dorsal premotor cortex of two monkeys that reach through mazes on a screen."""
 
 from neuropile.archives import dandi
-from neuropile.readers import nwb, restarts, told, upstream
+from neuropile.readers import nwb, told, upstream
+from neuropile.readers.told import restarts
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

@@ -1,7 +1,8 @@
 """Premotor and motor cortex of monkeys that prepare reaches and cursor movements."""
 
 from neuropile.archives import dandi
-from neuropile.readers import lost_time, nwb, upstream
+from neuropile.readers import nwb, upstream
+from neuropile.readers.told import lost_time
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

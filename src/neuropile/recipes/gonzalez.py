@@ -1,7 +1,7 @@
 """Parahippocampal cortex of rats that remember where the reward was, as firing rates."""
 
 from neuropile.archives import dandi
-from neuropile.readers import rates
+from neuropile.readers.layouts import rates
 from neuropile.recipes import Recipe, Upstream
 
 _RATES = rates.nwb_series("acquisition/firing_rates", units="acquisition/unit_table", unit_id="uuid", quality="unit_type")

@@ -1,7 +1,8 @@
 """Hand area of a person's motor cortex while he tries to follow a robot arm in seven degrees of freedom."""
 
 from neuropile.archives import dandi
-from neuropile.readers import falcon, nwb, told, upstream
+from neuropile.readers import nwb, told, upstream
+from neuropile.readers.told import falcon
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

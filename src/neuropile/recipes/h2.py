@@ -1,7 +1,9 @@
 """Hand area of a person's motor cortex while he tries to write sentences by hand."""
 
 from neuropile.archives import dandi
-from neuropile.readers import falcon, nwb_counts, upstream_series
+from neuropile.readers.nwb import counts
+from neuropile.readers.told import falcon
+from neuropile.readers.upstream import series
 from neuropile.recipes import Recipe, Upstream
 
 SERIES = "acquisition/binned_spikes"
@@ -10,7 +12,7 @@ recipe = Recipe(
     key="h2",
     title="FALCON Benchmark H2: Human Handwriting iBCI",
     archive=dandi.dandiset("000950", "0.241029.1403"),
-    reader=falcon.task(nwb_counts.series(SERIES, quantity="threshold_crossings", gap=1.05)),
+    reader=falcon.task(counts.series(SERIES, quantity="threshold_crossings", gap=1.05)),
     quantity="threshold_crossings",
     species="Homo sapiens",
     areas="hand knob of the precentral gyrus, two 96-channel arrays",
@@ -25,7 +27,7 @@ recipe = Recipe(
     recording="h2/{subject}_{run}",
     set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
     holds=("observed", "intervals/trials", "intervals/evaluated"),
-    upstream=Upstream(reader=upstream_series.samples(SERIES), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
+    upstream=Upstream(reader=series.samples(SERIES), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
     differs=(
         "Upstream glues trials together; here a step of more than 21 ms between time stamps begins a new stretch, and the time between was not observed.",
         "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",

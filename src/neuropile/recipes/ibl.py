@@ -1,7 +1,8 @@
 """The brain-wide map: spikes from hundreds of areas while mice turn a wheel to a grating."""
 
 from neuropile.archives import dandi
-from neuropile.readers import nwb, preferred, upstream
+from neuropile.readers import nwb, upstream
+from neuropile.readers.told import preferred
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

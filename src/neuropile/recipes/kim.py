@@ -1,7 +1,8 @@
 """Neuropixels in V4 of monkeys that are shown shapes and textures."""
 
 from neuropile.archives import dandi
-from neuropile.readers import judged, nwb, upstream
+from neuropile.readers import nwb, upstream
+from neuropile.readers.told import judged
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

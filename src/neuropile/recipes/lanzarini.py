@@ -1,7 +1,8 @@
 """Premotor and motor cortex of two monkeys, held still and moving freely."""
 
 from neuropile.archives import osf
-from neuropile.readers import lanzarini, upstream_channels
+from neuropile.readers.layouts import lanzarini
+from neuropile.readers.upstream import channels
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -21,7 +22,7 @@ recipe = Recipe(
     session=r"(?:^|(?P<subject>[^/]+)/)(?P<session>[^/]+)\.mat$",
     whole=True,
     holds=("src_channel", "src_letter"),
-    upstream=Upstream(reader=upstream_channels.by_division(lanzarini.channels(letter="a", channels=128))),
+    upstream=Upstream(reader=channels.by_division(lanzarini.channels(letter="a", channels=128))),
     differs=(
         "Upstream reads one unit a channel, letter a; here every letter is a unit of its own, called by channel and letter.",
         "Upstream makes rows for channels 000 to 127, silent where the file has none (000, if channels are numbered from 1); here no channel is invented.",

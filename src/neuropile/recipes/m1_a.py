@@ -1,7 +1,8 @@
 """Motor cortex of a monkey that reaches to four objects and grasps them."""
 
 from neuropile.archives import dandi
-from neuropile.readers import falcon, nwb, told, upstream
+from neuropile.readers import nwb, told, upstream
+from neuropile.readers.told import falcon
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

@@ -1,7 +1,8 @@
 """Motor cortex of a monkey that moves two groups of fingers at once."""
 
 from neuropile.archives import dandi
-from neuropile.readers import falcon, nwb, told, upstream
+from neuropile.readers import nwb, told, upstream
+from neuropile.readers.told import falcon
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

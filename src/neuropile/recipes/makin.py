@@ -1,7 +1,8 @@
 """Motor and somatosensory cortex of two monkeys that reach to targets on a grid at their own pace."""
 
 from neuropile.archives import zenodo
-from neuropile.readers import makin, upstream_channels
+from neuropile.readers.layouts import makin
+from neuropile.readers.upstream import channels
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -21,9 +22,7 @@ recipe = Recipe(
     select=("*indy_*.mat", "*loco_*.mat"),
     session=r"(?:^|/)(?P<session>(?P<subject>indy|loco)_[^/]*)\.mat$",
     holds=("region", "quality", "src_sort", "observed", "signals/cursor_pos", "signals/finger_pos", "signals/target_pos"),
-    upstream=Upstream(
-        reader=upstream_channels.from_first(makin.sorts(pooled=True), subject="makin"), select=("*.mat",), session=r"(?:^|/)(?P<session>[^/]+)\.mat$"
-    ),
+    upstream=Upstream(reader=channels.from_first(makin.sorts(pooled=True), subject="makin"), select=("*.mat",), session=r"(?:^|/)(?P<session>[^/]+)\.mat$"),
     differs=(
         "Upstream pools the sorted units and the unsorted hash of a channel into one train; here each is a unit of its own: `quality` is good for sorted ones "
         "and mua for the hash, `src_sort` is the file's row. A cell that is empty is no unit, so channels without spikes have no row.",

@@ -1,7 +1,8 @@
 """Motor and somatosensory cortex of a marmoset that hunts moths."""
 
 from neuropile.archives import dandi
-from neuropile.readers import lost_time, nwb, upstream
+from neuropile.readers import nwb, upstream
+from neuropile.readers.told import lost_time
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

@@ -1,8 +1,9 @@
 """V1, V4 and IT of two monkeys that are shown 22 000 images of things."""
 
 from neuropile.archives import gin
-from neuropile.readers import trial_envelopes, upstream_primate_a
-from neuropile.readers.trial_envelopes import Areas
+from neuropile.readers.layouts import trial_envelopes
+from neuropile.readers.layouts.trial_envelopes import Areas
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -30,7 +31,7 @@ recipe = Recipe(
     tokens=775_618_560,
     holds=("region", "observed", "intervals/trials", "signals/envelope"),
     upstream=Upstream(
-        reader=upstream_primate_a.Peaks(),
+        reader=by_layout.Peaks(),
         select=("monkey[FN]/THINGS_MUA_trials.mat",),
         session=r"(?P<session>monkey[FN])/",
         names=(("monkeyF", "F_0"), ("monkeyN", "N_0")),

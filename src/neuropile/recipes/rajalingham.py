@@ -1,7 +1,8 @@
 """Dorsomedial frontal cortex of monkeys that follow a ball they cannot see."""
 
 from neuropile.archives import zenodo
-from neuropile.readers import condition_averages, upstream_primate_a
+from neuropile.readers.layouts import condition_averages
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 _FILE = r"_hand_dmfc_dataset_50ms\.mat$"
@@ -29,7 +30,7 @@ recipe = Recipe(
     tokens=14_923_100,
     holds=("observed", "intervals/trials", "signals/rates"),
     whole=True,
-    upstream=Upstream(reader=upstream_primate_a.Averages(), names=(("mahler", "M_0"), ("perle", "P_0"))),
+    upstream=Upstream(reader=by_layout.Averages(), names=(("mahler", "M_0"), ("perle", "P_0"))),
     differs=(
         "The release has averages over trials in 50 ms, of units of different days; upstream multiplies them by 50, rounds, and calls them 20 ms counts. "
         "Here they are rates on 50 ms, and no pile takes them.",

@@ -1,7 +1,7 @@
 """Eight Neuropixels probes at once in mice that do as they like."""
 
 from neuropile.archives import figshare
-from neuropile.readers import eight_probes
+from neuropile.readers.layouts import eight_probes
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(

@@ -1,7 +1,8 @@
 """Three and a half years of one monkey's motor cortex while it moves two groups of fingers."""
 
 from neuropile.archives import dandi
-from neuropile.readers import nwb_counts, upstream_series
+from neuropile.readers.nwb import counts
+from neuropile.readers.upstream import series
 from neuropile.recipes import Recipe, Upstream
 
 #: Where the counts lie now, and where they lay in the dandiset's first files.
@@ -11,7 +12,7 @@ recipe = Recipe(
     key="temmar",
     title="LINK: Long-Term Intracortical Neural Activity and Kinematics",
     archive=dandi.dandiset("001201", "draft"),
-    reader=nwb_counts.series(*SERIES, quantity="threshold_crossings"),
+    reader=counts.series(*SERIES, quantity="threshold_crossings"),
     quantity="threshold_crossings",
     species="Macaca mulatta",
     areas="hand area of primary motor cortex, 96 channels",
@@ -27,7 +28,7 @@ recipe = Recipe(
     session=r"(?:^|/)(?P<session>[^/]*_ses-(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})[^/]*)\.nwb$",
     recording="monkey-n/{year}{month}{day}",
     holds=("observed", "intervals/trials"),
-    upstream=Upstream(reader=upstream_series.samples(*SERIES)),
+    upstream=Upstream(reader=series.samples(*SERIES)),
     differs=(
         "Upstream reads the counts where they lay in the first files and, in its second version, where they lie now; both places are known here.",
         "Upstream takes every sample for 20 ms; here the width of a bin is what the time stamps tell (some notes of the authors say 32 ms).",

@@ -1,7 +1,8 @@
 """Speech motor cortex of a person with ALS (T12) who attempts to speak."""
 
 from neuropile.archives import dryad
-from neuropile.readers import blocks, upstream_primate_a
+from neuropile.readers.layouts import blocks
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -25,7 +26,7 @@ recipe = Recipe(
     tokens=1_796_119_552,
     holds=("region", "observed", "intervals/blocks", "intervals/trials"),
     whole=True,
-    upstream=Upstream(reader=upstream_primate_a.Blocks(), session=r"(?P<session>t12\.[^/]*)\.mat$"),
+    upstream=Upstream(reader=by_layout.Blocks(), session=r"(?P<session>t12\.[^/]*)\.mat$"),
     differs=(
         "Upstream glues blocks together, between which nothing was recorded; here each block is apart, with unobserved time between.",
         "Upstream calls the subject as the folder, and a session by its date, which occurs in two folders; here the subject is T12 and the folder in the name.",

@@ -1,7 +1,8 @@
 """Lateral prefrontal cortex of monkeys that learn a rule, exclusive-or, and then apply it to new stimuli."""
 
 from neuropile.archives import dryad
-from neuropile.readers import trial_rates, upstream_primate_a
+from neuropile.readers.layouts import trial_rates
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -26,7 +27,7 @@ recipe = Recipe(
     tokens=422_724_515,
     holds=("observed", "intervals/trials", "signals/rates"),
     whole=True,
-    upstream=Upstream(reader=upstream_primate_a.Rates(), members=("*_preprocessed.npy",), session=r"(?P<session>[^/]+)\.npy$"),
+    upstream=Upstream(reader=by_layout.Rates(), members=("*_preprocessed.npy",), session=r"(?P<session>[^/]+)\.npy$"),
     differs=(
         "The release has smoothed rates, no spikes; upstream rounds each 20 ms up, so that any rate above zero becomes a spike. "
         "Here they stay rates at 1 ms, and no pile takes them.",

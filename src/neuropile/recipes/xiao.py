@@ -1,7 +1,8 @@
 """Spiking along the ventral visual stream of macaques that look freely at thousands of natural images."""
 
 from neuropile.archives import dandi
-from neuropile.readers import raster, upstream_primate_a
+from neuropile.readers.layouts import raster
+from neuropile.readers.upstream import by_layout
 from neuropile.recipes import Recipe, Upstream
 
 recipe = Recipe(
@@ -24,7 +25,7 @@ recipe = Recipe(
     sessions=679,
     tokens=17_695_820_059,
     holds=("observed", "src_unit_name"),
-    upstream=Upstream(reader=upstream_primate_a.Raster()),
+    upstream=Upstream(reader=by_layout.Raster()),
     differs=(
         "Upstream loads a whole raster of 1 ms counts and adds twenty rows at a time; here it is read in slices and each count kept as ticks of 1 ms.",
         "Upstream drops up to 19 ms at the end and the time at which the raster begins; here the clock is the raster's own and all of it is observed.",

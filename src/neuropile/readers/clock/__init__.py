@@ -1,0 +1,1 @@
+"""Times put on one clock: a recording moved, its bins on a grid, trials laid end to end."""

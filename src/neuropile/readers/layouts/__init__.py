@@ -1,0 +1,1 @@
+"""Readers of one dataset's own layout each, named by its recipe."""
