@@ -75,12 +75,13 @@ def _of_url(url: str) -> Archive:
 
 def plain(source: Archive, key: str) -> Recipe:
     """A recipe of defaults: every NWB file a session, or of IBL's database every ALF folder, read as it describes itself."""
-    from neuropile.readers import alf_below, nwb
+    from neuropile.readers import nwb
+    from neuropile.readers.alf import below
 
     reader: Reader = nwb.units()
     taken: dict[str, Any] = {"select": _SELF_DESCRIBING}
     if source.name == "one":
-        reader = alf_below.session()
+        reader = below.session()
         taken = {"select": ("*",), "session": r"/Subjects/(?P<session>(?P<subject>[^/]+)/\d{4}-\d\d-\d\d/\d+)/"}
     return Recipe(
         key=key,

@@ -131,7 +131,7 @@ class TestRefusals:
             hf.dataset(name)
 
     def test_a_page_of_html_is_no_listing(self, web):
-        with serving(state=State(next=[HTML])) as other, pytest.raises(ArchiveError, match="sought JSON, got text.html"):
+        with serving(state=State(next=[HTML])) as other, pytest.raises(ArchiveError, match="sought JSON, got text/html"):
             hf.Dataset("owner/name", base=other.url).list(web)
 
 
