@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import format, loader, long, motifs, order, publishing, remote, speed, tokens
+from benchmarks import format, loader, long, motifs, order, partial, publishing, remote, speed, tokens
 from neuropile.cli.output import table
 
-SUITES = {m.__name__.rpartition(".")[2]: m.tables for m in (speed, format, remote, publishing, motifs, tokens, order, loader)}
+SUITES = {m.__name__.rpartition(".")[2]: m.tables for m in (speed, format, remote, partial, publishing, motifs, tokens, order, loader)}
 #: Takes many minutes, and is run only where it is named.
 SLOW_SUITES = {"long": long.tables}
 

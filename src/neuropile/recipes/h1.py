@@ -3,7 +3,7 @@
 from neuropile.archives import dandi
 from neuropile.readers import nwb, told, upstream
 from neuropile.readers.told import falcon
-from neuropile.recipes import Recipe, Upstream
+from neuropile.recipes import Recipe, Upstream, _falcon
 
 recipe = Recipe(
     key="h1",
@@ -19,16 +19,16 @@ recipe = Recipe(
     subjects=1,
     sessions=40,
     tokens=33_686_576,
-    session=r"(?:^|/)(?P<session>(?:sub-)?(?P<subject>[^/]+?)[-_]held[-_](?:in|out)[-_][a-z]+_ses-(?P<run>[^/_.]+)[^/]*)\.nwb$",
+    session=_falcon.SESSION,
     recording="h1/{subject}_{run}",
-    set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
+    set_aside=_falcon.SET_ASIDE,
     holds=("quality", "observed", "intervals/epochs", "intervals/evaluated", "signals/OpenLoopKinematics"),
     upstream=Upstream(reader=upstream.counts(nwb.units()), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
     differs=(
         "Upstream bins from 0; here the clock is moved (`src_clock_shift_s`, by less than a bin) so that the benchmark's 20 ms bins, which end at the times "
         "of the kinematics, are bins of the session, and only they are observed.",
         "The file has the kinematics' period where a rate belongs; here their time stamps are put right.",
-        "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",
+        _falcon.MINIVAL,
         "Upstream has the benchmark's split as the subject; here the subject is the person, and the split is kept in `src_split`.",
         "Upstream drops kinematics, trial numbers and the evaluation mask; here they are signals, `epochs` and `evaluated`.",
         "Dates are shifted to 1925 to protect the participant: do not try to identify or contact him. The dandiset is a draft; a lock file pins its files.",

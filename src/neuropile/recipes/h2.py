@@ -4,7 +4,7 @@ from neuropile.archives import dandi
 from neuropile.readers.nwb import counts
 from neuropile.readers.told import falcon
 from neuropile.readers.upstream import series
-from neuropile.recipes import Recipe, Upstream
+from neuropile.recipes import Recipe, Upstream, _falcon
 
 SERIES = "acquisition/binned_spikes"
 
@@ -23,14 +23,14 @@ recipe = Recipe(
     subjects=1,
     sessions=47,
     tokens=297_332_736,
-    session=r"(?:^|/)(?P<session>(?:sub-)?(?P<subject>[^/]+?)[-_]held[-_](?:in|out)[-_][a-z]+_ses-(?P<run>[^/_.]+)[^/]*)\.nwb$",
+    session=_falcon.SESSION,
     recording="h2/{subject}_{run}",
-    set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
+    set_aside=_falcon.SET_ASIDE,
     holds=("observed", "intervals/trials", "intervals/evaluated"),
     upstream=Upstream(reader=series.samples(SERIES), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
     differs=(
         "Upstream glues trials together; here a step of more than 21 ms between time stamps begins a new stretch, and the time between was not observed.",
-        "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",
+        _falcon.MINIVAL,
         "Upstream has the benchmark's split as the subject; here the subject is T5, and the split is kept in `src_split`.",
         "Upstream drops sentences, blocks and the evaluation mask; here they are `trials` and `evaluated`.",
     ),

@@ -3,13 +3,13 @@
 from neuropile.archives import dandi
 from neuropile.readers import nwb, told, upstream
 from neuropile.readers.told import falcon
-from neuropile.recipes import Recipe, Upstream
+from neuropile.recipes import Recipe, Upstream, _falcon
 
 recipe = Recipe(
     key="m1-b",
     title="FALCON Benchmark M1-B: primary motor cortex recordings in primate during reach-to-grasp task",
     archive=dandi.dandiset("001209", "draft"),
-    reader=told.quality(falcon.task(nwb.units(), grid="acquisition/preprocessed_emg"), "mua", "FALCON: a row an electrode, multi-unit"),
+    reader=told.quality(falcon.task(nwb.units(), grid="acquisition/preprocessed_emg"), "mua", _falcon.MULTI_UNIT),
     species="Macaca mulatta",
     areas="primary motor cortex, 64 electrodes",
     task="reaching to and grasping four objects at eight places, with the activity of 16 muscles",
@@ -19,15 +19,15 @@ recipe = Recipe(
     subjects=1,
     sessions=12,
     tokens=43_809_344,
-    session=r"(?:^|/)(?P<session>(?:sub-)?(?P<subject>[^/]+?)[-_]held[-_](?:in|out)[-_][a-z]+_ses-(?P<run>[^/_.]+)[^/]*)\.nwb$",
+    session=_falcon.SESSION,
     recording="m1-b/{subject}_{run}",
-    set_aside=(("*minival*", "FALCON minival: a small part of the held-in calibration data, published again to check formats"),),
+    set_aside=_falcon.SET_ASIDE,
     holds=("quality", "observed", "intervals/trials", "intervals/evaluated"),
     upstream=Upstream(reader=upstream.counts(nwb.units()), session=r"(?:^|/)(?P<session>[^/]+)\.nwb$"),
     differs=(
         "Upstream bins from 0, off the grid of the muscles; here the clock is moved (`src_clock_shift_s`, by less than a bin) so that the benchmark's "
         "20 ms bins, which end at the muscles' time stamps, are bins of the session, and only they are observed.",
-        "Upstream counts the minival files, which repeat held-in data; here they are stored but set aside, and share the recording_id of their session.",
+        _falcon.MINIVAL,
         "Upstream has the benchmark's split as the subject; here the subject is the monkey, and the split is kept in `src_split`.",
         "Upstream drops trials, muscles and the evaluation mask; here they are `trials`, signals and `evaluated`.",
         "The dandiset is a draft; a lock file pins its files by id and digest.",
