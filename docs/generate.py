@@ -43,6 +43,7 @@ _DATASETS = """# Datasets
 
 Generated from the recipes by `make docs`. `neuropile catalog KEY` tells the same, `neuropile build KEY --store store` builds one.
 
+*Upstream* are the published scripts of neural-pile-rodent and neural-pile-primate, whose corpora hold these datasets as 20 ms counts.
 Tokens are unit x 20 ms cells as published by the neural-pile projects. No archive could be reached where these recipes were
 written: each was tried on what its last line names, and on no more than that. `neuropile build KEY --check` fetches one
 smallest session and tells where it is not as the recipe says.

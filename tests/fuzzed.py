@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from fuzzing import Bench, Verdict, mutate
 
+from neuropile.types import SIGNAL_QUANTITIES
+
 #: Counting is tried on at most so many bins at once: one damaged time may lie a century after the others.
 _MAX_TOKENS = 50_000_000
 Span = tuple[int, int]
@@ -26,6 +28,7 @@ class Source:
 
     path : a file, or a folder of which one file is damaged at a time; files : which of them, all by default
     mapping, sample_rate : what a person adds, see readers.find
+    recipe : whose reader reads it, instead of the one that is found
     whole_every : of so many seeds one goes the whole way into a store and is opened, counted and verified; of the others all trains are read
     rows : a folder of rows of many sessions, as published corpora are, each of which stands or fails by itself
     """
@@ -37,6 +40,7 @@ class Source:
     files: tuple[str, ...] = ()
     whole_every: int = 1
     rows: bool = False
+    recipe: str | None = None
 
     def bench(self, folder: Path) -> Bench:
         return _SourceBench(self, folder)
@@ -80,8 +84,10 @@ class _SourceBench:
                 file.write_bytes(data)
 
     def _reader(self, path: Any) -> Any:
-        from neuropile import readers
+        from neuropile import readers, recipes
 
+        if self._target.recipe is not None:
+            return recipes.load(self._target.recipe).reader
         return readers.find(path, sample_rate=self._target.sample_rate, mapping=dict(self._target.mapping) or None)
 
     def _read(self) -> None:
@@ -124,6 +130,15 @@ class _SourceBench:
         from neuropile.verifying import verify
 
         session = open_store(self._store)[key]
+        if session.record["quantity"] in SIGNAL_QUANTITIES:
+            session.signals[session.record["quantity"]].load()
+        else:
+            self._count(session)
+        findings = verify(self._store)
+        if findings:
+            raise AssertionError(f"verify: {findings[0]}")
+
+    def _count(self, session: Any) -> None:
         spikes = session.spikes()
         grid = session.grid("0.02") if session.ticks_per_s % 50 == 0 else session.grid(f"1/{session.ticks_per_s}")
         if session.n_units * grid.n_bins <= _MAX_TOKENS:
@@ -131,9 +146,6 @@ class _SourceBench:
             inside = session.n_spikes - session.record["n_spikes_outside_observed"]
             if not inside <= int(counts.sum()) <= len(spikes.times) == session.n_spikes:
                 raise AssertionError(f"{int(counts.sum())} spikes counted of {session.n_spikes}, {inside} of them observed")
-        findings = verify(self._store)
-        if findings:
-            raise AssertionError(f"verify: {findings[0]}")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ whole way into a store; of the others the trains are read, which is where their 
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import signal
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,18 @@ from fuzzed import Source, Stored, digest
 from fuzzing import Bench, Target, Verdict, fuzz, mutate
 
 import neuropile
-from neuropile import motifs, readers, stats, testing, tokens
+from neuropile import motifs, readers, recipes, stats, testing, tokens
 from neuropile.building import ingest
 from neuropile.errors import StoreError
 from neuropile.pile import Pile
 from neuropile.store import create_store
+from neuropile.types import Asset
+
+RECIPES = Path(__file__).parent / "recipes"
+sys.path.insert(0, str(RECIPES))  # where making.py and what imports it lie
+for _path in sorted(RECIPES.glob("made_*.py")):
+    importlib.import_module(_path.stem)
+MAKERS: dict[str, Callable[[Path], Any]] = importlib.import_module("making").MAKERS
 
 SEEDS = 1_000
 #: A Zarr folder has hundreds of files, most of a few bytes: so many damages for all of them.
@@ -165,6 +174,29 @@ def _each_file(path: Path) -> list[Stored]:
     """A target a file that holds something and is read."""
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() and p.stat().st_size)
     return [Stored(f"{path.name} {n}", path, files=(n,)) for n in names if n != "README.md"]
+
+
+def made_of_recipes(folder: Path, keys: Sequence[str]) -> list[Source]:
+    """A session of a made dataset of each recipe, each file of it damaged in turn."""
+    found = []
+    for key in keys:
+        recipe, place = recipes.load(key), folder / key
+        (place / "files").mkdir(parents=True)
+        MAKERS[key](place / "files")
+        paths = sorted(p.relative_to(place / "files").as_posix() for p in (place / "files").rglob("*") if p.is_file())
+        plan = recipes.plans(recipes.selected([Asset(p, None, None) for p in paths], (*recipe.select, *recipe.shared), recipe.leave_out), recipe)[0]
+        if len(plan.assets) > 1:
+            for asset in plan.assets:
+                (place / "session" / asset.path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(place / "files" / asset.path, place / "session" / asset.path)
+        source = place / "session" if len(plan.assets) > 1 else place / "files" / plan.assets[0].path
+        found.append(Source(key, source, recipe=key))
+    return found
+
+
+#: Those whose files are no zip or tar archives, and whose layout is their own or an NWB file's with something of its own.
+OWN_LAYOUTS = ("xiao", "papale", "makin", "lanzarini", "h2", "temmar", "athalye", "h1", "m1-a", "m2", "dmfc-rsg", "churchland", "moore", "kim", "even-chen")
+OWN_LAYOUTS += ("neupane-ppc", "lemerre", "steinmetz-2", "gonzalez", "vbn", "ibl", "finkelstein", "prince")
 
 
 # The quick ones
@@ -344,6 +376,16 @@ def test_thousands_of_damages_of_a_real_zarr_folder(real_data: Path, tmp_path: P
 @pytest.mark.soak
 def test_a_thousand_damages_of_each_file_of_a_store_a_pile_and_what_is_made_of_it(tmp_path: Path) -> None:
     check(list(made_stores(tmp_path)), SEEDS)
+
+
+def test_a_damaged_file_of_a_dataset_gives_an_error_of_one_line_or_a_session_of_use(tmp_path: Path) -> None:
+    check(list(made_of_recipes(tmp_path, ("xiao", "h2", "lanzarini", "gonzalez"))), QUICK_SEEDS)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("key", OWN_LAYOUTS)
+def test_hundreds_of_damages_of_files_of_each_dataset_with_a_layout_of_its_own(tmp_path: Path, key: str) -> None:
+    check(list(made_of_recipes(tmp_path, (key,))), SEEDS // 2)
 
 
 @pytest.mark.soak

@@ -102,7 +102,7 @@ def test_the_published_way_takes_what_the_scripts_take_under_a_name_of_its_own()
     found = make_plan(made, Wish(upstream=True), NO_WEB)
     assert found.dataset == "made@upstream"
     assert found.sessions is not None
-    assert [(p.session_id, p.set_aside) for p in found.sessions] == [(Path(f).stem, None) for f in FILES[:3]]
+    assert [(p.session_id, p.set_aside) for p in found.sessions] == [(Path(f).stem, "x") for f in FILES[:3]]
 
 
 def test_without_scripts_there_is_no_published_way() -> None:

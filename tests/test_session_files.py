@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archives.servers import Mischief
+from archives.loopback import Mischief
 from archives.servers_deposits import Deposit, Zenodo, deposit
 
 from neuropile import builds, planning

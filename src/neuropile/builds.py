@@ -57,6 +57,7 @@ class Job:
     source: Source
     store: Any
     options: Options
+    terms: Terms
 
     def __str__(self) -> str:
         return f"{self.dataset}/{safe_name(self.source.plan.session_id)}"
@@ -95,7 +96,7 @@ class Report:
         for name, n in (("sessions", found["stored"] + found["present"]), ("subjects", found["subjects"])):
             expected = getattr(recipe, name)
             if expected is not None and expected != n and not (self.plan.upstream and name == "subjects"):
-                remarks.append(f"{n} {name}, the recipe expects {expected}")
+                remarks.append(f"{n} {name[:-1] if n == 1 else name}, the recipe expects {expected}")
         expected = found["tokens_expected"]
         if expected and expected != found["tokens"]:
             why = f" ({recipe.tokens_reason})" if recipe.tokens_reason and not self.plan.upstream else ""
@@ -170,7 +171,7 @@ def build(
             locks.write(plan.unlocked, lock_path(store.root, plan.recipe.key))
         found, broken = session_files.sources(plan, options.cache, _web(), lock_path(store.root, plan.recipe.key).parent)
         lost += [Outcome(Path(path), f"{plan.dataset}/{path}", "failed", error=error) for path, error in broken.items()]
-        jobs += [Job(plan.recipe, plan.dataset, source, store.root, options) for source in found]
+        jobs += [Job(plan.recipe, plan.dataset, source, store.root, options, _terms(plan)) for source in found]
     session_files.unpack_together([j.source for j in jobs if options.replace or str(j) not in store], options.cache, _web())
     done = map_combine(jobs, build_session, _chained, engine=engine, progress=progress, label="building", seen=seen)
     outcomes = [*lost, *(done.value or ()), *(Outcome(Path(f.item), f.item, "failed", error=f.error) for f in done.failures)]
@@ -181,6 +182,13 @@ def build(
     if not options.keep and not any(o.status == "failed" for o in outcomes):
         session_files.forget_archives([j.source for j in jobs], options.cache)
     return [Report(p, tuple(by_dataset.get(p.dataset, [])), options.limit is not None) for p in wanted]
+
+
+def _terms(plan: DatasetPlan) -> Terms:
+    """Licence and citation as the recipe has them, else as the archive does."""
+    recipe, listing = plan.recipe, plan.listing
+    own = f"terms at {recipe.terms_url}" if recipe.terms_url else None
+    return Terms(recipe.license or own or listing.license, recipe.citation or listing.citation)
 
 
 def _chained(parts: Iterable[tuple[Outcome, ...]]) -> tuple[Outcome, ...]:
@@ -233,7 +241,7 @@ def build_session(job: Job) -> tuple[Outcome, ...]:
         set_aside=plan.set_aside,
         assets=plan.assets,
         recipe_hash=recipe_hash(recipe),
-        terms=Terms(recipe.license or (f"terms at {recipe.terms_url}" if recipe.terms_url else None), recipe.citation or None),
+        terms=job.terms,
     )
     path, reader = PurePosixPath(plan.assets[0].path), _Fetching(recipe.reader, job)
     with session_files.alone(job.source, job.dataset, cache):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from neuropile.archives import Archive, Listing
 from neuropile.archives.folder import folder
 from neuropile.archives.web import Web
 from neuropile.errors import ArchiveError
-from neuropile.recipes import Plan, Recipe, plans, selected
+from neuropile.recipes import Plan, Recipe, plans, recording_of, selected
+from neuropile.types import Asset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Wish:
 class DatasetPlan:
     """The sessions of one dataset that are to be built.
 
-    recipe : as it is applied: for `upstream` with what the published scripts take instead
+    recipe : as it is applied: for `upstream` with what the published scripts take instead; written : as it is written
     archive : where the files are read: the recipe's, or a folder here
     listing : the files that are taken, no others
     sessions : None where the files are zip or tar archives, whose own list is in them
@@ -55,6 +57,7 @@ class DatasetPlan:
     unlocked: Listing | None = None
     added: int = 0
     limit: int | None = None
+    written: Recipe | None = None
 
     @property
     def dataset(self) -> str:
@@ -80,6 +83,9 @@ def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> Dataset
     applied = _applied(recipe, wish)
     archive = recipe.archive if wish.source is None else folder(wish.source)
     locked = None if lock is None or wish.update else locks.read(lock)
+    if locked is not None and (locked.archive, locked.id) != (recipe.archive.name, recipe.archive.id):
+        ours = f"{recipe.archive.name}:{recipe.archive.id}"
+        raise ArchiveError(f"{lock} is a lock of {locked.archive}:{locked.id}, and {recipe.key} is {ours}; give that dataset's lock")
     added = 0
     if locked is not None and locked.pinned and wish.source is None:
         listing = locked
@@ -99,8 +105,8 @@ def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> Dataset
             f"{' or '.join(applied.select)}; say which with --assets"
         )
     unlocked = listing if locked is None and wish.source is None else None
-    sessions = None if applied.members else tuple(plans(chosen.assets, applied)[: wish.limit])
-    return DatasetPlan(applied, archive, chosen, sessions, wish.upstream, unlocked, added, wish.limit)
+    sessions = None if applied.members else tuple(grouped(chosen.assets, applied, recipe)[: wish.limit])
+    return DatasetPlan(applied, archive, chosen, sessions, wish.upstream, unlocked, added, wish.limit, recipe)
 
 
 def _applied(recipe: Recipe, wish: Wish) -> Recipe:
@@ -111,10 +117,21 @@ def _applied(recipe: Recipe, wish: Wish) -> Recipe:
         if own is None:
             raise ArchiveError(f"{recipe.key}: the published scripts do not have it; build it without --compat")
         changed = {name: getattr(own, name) for name in ("select", "leave_out", "members", "session") if getattr(own, name) is not None}
-        changed |= {"reader": own.reader, "names": own.names, "subject": None, "recording": None, "set_aside": (), "shared": ()}
+        changed |= {"reader": own.reader, "names": own.names, "subject": None, "recording": None, "shared": ()}
     if wish.assets:
         changed |= {"members": wish.assets} if recipe.members else {"select": wish.assets, "leave_out": ()}
     return replace(recipe, **changed)
+
+
+def grouped(assets: Iterable[Asset], applied: Recipe, recipe: Recipe) -> list[Plan]:
+    """The sessions that files make. The published scripts know no recordings: theirs are those of the recipe.
+
+    applied : the recipe as it is applied; recipe : as it is written
+    """
+    found = plans(assets, applied)
+    if applied is recipe or recipe.recording is None or applied.recording is not None:
+        return found
+    return [replace(p, recording_id=recording_of(p.assets[0].path, recipe)) for p in found]
 
 
 def _only(listing: Listing, recipe: Recipe) -> Listing:

@@ -17,8 +17,8 @@ from neuropile.archives.pulling import Progress, ignore
 from neuropile.archives.web import Web
 from neuropile.errors import ArchiveError
 from neuropile.paths import locked, safe_name, scratch_folder
-from neuropile.planning import DatasetPlan
-from neuropile.recipes import Plan, plans, selected
+from neuropile.planning import DatasetPlan, grouped
+from neuropile.recipes import Plan, selected
 from neuropile.types import Asset
 
 #: Between the path of a zip or tar archive and the path of a file in it.
@@ -64,7 +64,9 @@ def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> tuple[list[S
             path = f"{asset.path}{INSIDE}{member.path}"
             found[path] = (asset, member.path)
             inside.append(replace(member, path=path))
-    return [Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in plans(inside, recipe)[: plan.limit]], lost
+    return [
+        Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in grouped(inside, recipe, plan.written or recipe)[: plan.limit]
+    ], lost
 
 
 def _members(plan: DatasetPlan, asset: Asset, cache: Path, web: Web, kept: Any) -> Sequence[Asset]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from archives.servers import Asked, Handler, State, serving
+from archives.loopback import Asked, Handler, State, serving
 
 PART = 64 << 20
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from archives.servers import Asked, Handler, Mischief, State, serving
+from archives.loopback import Asked, Handler, Mischief, State, serving
 
 from neuropile.archives import Archive
 from neuropile.archives.fetching import fetch

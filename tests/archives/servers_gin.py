@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archives.servers import Asked, Handler, State, serving
+from archives.loopback import Asked, Handler, State, serving
 
 TOKEN = "t0ken"
 

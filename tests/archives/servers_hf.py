@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from archives.servers import Asked, Handler, State, quoted, serving
+from archives.loopback import Asked, Handler, State, quoted, serving
 
 TOKEN = "hf_t0ken"
 

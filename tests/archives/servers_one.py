@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archives.servers import Asked, Handler, State, quoted, serving
+from archives.loopback import Asked, Handler, State, quoted, serving
 
 BUCKET = "ibl-brain-wide-map-public"
 LOGIN = {"username": "intbrainlab", "password": "international"}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from archives.servers import Asked, Handler, State
+from archives.loopback import Asked, Handler, State
 
 
 @dataclass

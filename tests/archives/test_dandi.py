@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from archives.servers import Mischief
+from archives.loopback import Mischief
 from archives.servers_dandi import DandiState, dandi_serving, zarr_checksum
 
 from neuropile.archives import dandi, fetching, folder, view

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives.servers import HTML, Mischief
+from archives.loopback import HTML, Mischief
 from archives.servers_deposits import Dryad, deposit, fetched, made
 
 from neuropile.archives import budgets, dryad, patience

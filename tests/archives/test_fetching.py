@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from archives.servers import CHALLENGE, HTML, Asked, Handler, Mischief, State, serving
+from archives.loopback import CHALLENGE, HTML, Asked, Handler, Mischief, State, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives.servers import CHALLENGE, HTML, Mischief
+from archives.loopback import CHALLENGE, HTML, Mischief
 from archives.servers_deposits import Figshare, deposit, fetched, made
 
 from neuropile.archives import figshare

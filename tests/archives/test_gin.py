@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archives.servers import Mischief
+from archives.loopback import Mischief
 from archives.servers_gin import TOKEN, Gin, gin_serving, serve_folder
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archives.servers import HTML, Mischief, State, serving
+from archives.loopback import HTML, Mischief, State, serving
 from archives.servers_hf import TOKEN, Hub, hf_serving, serve_folder
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from archives.servers import Mischief, quoted, serving
+from archives.loopback import Mischief, quoted, serving
 
 from neuropile.archives import fetching, http
 from neuropile.errors import ArchiveError

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from archives.servers import Mischief, State, serving
+from archives.loopback import Mischief, State, serving
 from archives.test_fetching import Fake
 
 from neuropile.archives import folder, members

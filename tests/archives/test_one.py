@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from archives.servers import HTML, Mischief
+from archives.loopback import HTML, Mischief
 from archives.servers_one import LOGIN, Alyx, one_serving, serve_folder
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives.servers import Mischief
+from archives.loopback import Mischief
 from archives.servers_deposits import Osf, deposit, fetched, made
 
 from neuropile.archives import osf, patience

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from archives.servers import Mischief, quoted, serving
+from archives.loopback import Mischief, quoted, serving
 from archives.servers_s3 import S3, Bucket
 from hypothesis import given
 from hypothesis import strategies as st

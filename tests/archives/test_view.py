@@ -12,7 +12,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import pytest
-from archives.servers import Mischief, State, quoted, serving
+from archives.loopback import Mischief, State, quoted, serving
 from archives.test_fetching import Fake
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from archives.servers import CHALLENGE, HTML, Asked, Handler, Mischief, State, quoted, serving
+from archives.loopback import CHALLENGE, HTML, Asked, Handler, Mischief, State, quoted, serving
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives.servers import HTML, Mischief
+from archives.loopback import HTML, Mischief
 from archives.servers_deposits import AWKWARD, Zenodo, deposit, fetched, made
 
 from neuropile.archives import patience, zenodo

@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from archives.servers import HTML, Mischief
+from archives.loopback import HTML, Mischief
 from archives.servers_dandi import DandiState, dandi_serving
 from archives.servers_one import one_serving, serve_folder
 from readers import alffolder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives.servers import serving
+from archives.loopback import serving
 from archives.servers_dandi import dandi_serving
 from archives.servers_deposits import Dryad, Figshare, Osf, Zenodo, deposit
 from archives.servers_gin import gin_serving

@@ -108,7 +108,7 @@ def test_the_published_way_gives_the_rows_of_the_published_rule(built: Built) ->
     recipe, made, store, _, _ = built
     dataset = f"{recipe.key}@upstream"
     limit = max(500, *(len(c) for c in made.upstream.values()))
-    pile = make_pile(store, bin_width="0.02", max_tokens=limit, where=f"dataset = '{dataset}'", quality="all", test=0.0)
+    pile = make_pile(store, bin_width="0.02", max_tokens=limit, where=f"dataset = '{dataset}'", quality="all", test=0.0, set_aside=True)
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for segment in pile:
         found.setdefault((segment.subject_id, segment.session_id), []).append(np.asarray(segment.counts()))

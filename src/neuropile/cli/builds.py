@@ -60,6 +60,8 @@ def build(
         raise NeuropileError(f"--compat is {compat!r}; there is one other way of reading: --compat upstream")
     if source is not None and len(what) > 1:
         raise NeuropileError(f"--from gives the files of one dataset, not of {len(what)}; build them one by one")
+    if lock is not None and len(what) > 1:
+        raise NeuropileError(f"--lock is of one dataset, and these are {len(what)}; build them one by one")
     wish = planning.Wish(assets=tuple(assets or ()), limit=limit, upstream=compat is not None, source=source, update=update)
     found = [catalog.find(w) for w in what]
     with Web() as web:
@@ -137,26 +139,32 @@ def _tell_plans(plans: list[DatasetPlan], store: Any, as_json: bool) -> None:
     rows = [builds.foreseen(p) for p in plans]
     free = builds.disk_free(store)
     if not as_json:
-        table([{**r, "sessions": r["sessions"] if r["sessions"] is not None else "in the archives"} for r in rows], list(rows[0]))
-        needed = sum(r["store_bytes"] or 0 for r in rows)
-        say(f"the store will take some {needed / 1e9:.1f} GB" + (f", {free / 1e9:.1f} GB are free at {store}" if free is not None else ""))
+        shown = [{**r, "sessions": "in them" if r["sessions"] is None else r["sessions"], "GB": (r["bytes"] or 0) / 1e9, "read": r["moved"]} for r in rows]
+        table(shown, ["dataset", "sessions", "files", "GB", "read", "license"])
+        for r in rows:
+            if r["tokens"]:
+                print(f"{r['dataset']}: the whole dataset is expected to have {r['tokens']:,} tokens and to take some {r['store_bytes'] / 1e9:.1f} GB here")
+        if free is not None:
+            print(f"{free / 1e9:,.1f} GB are free at {store}")
     emit({"store": str(store), "datasets": rows, "disk_free": free}, as_json)
 
 
 def _tell_checks(checks: list[dict[str, Any]], as_json: bool) -> None:
     if not as_json:
         for found in checks:
-            print(f"{found['dataset']}: {found['asset']}: {found['units']} units, {found['spikes']:,} spikes, {found['quantity']}")
+            print(f"{found['dataset']}, its smallest session: {found['asset']}: {found['units']} units, {found['spikes']:,} spikes, {found['quantity']}")
             for difference in found["differs"]:
                 print(f"  differs: {difference}")
             if not found["differs"]:
-                print("  as the recipe says")
+                print("  this session is as the recipe says")
     emit({"checks": checks}, as_json)
     if any(c["differs"] for c in checks):
         raise typer.Exit(1)
 
 
 def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
+    from neuropile.types import EVENT_QUANTITIES
+
     rows = [r.row() for r in reports]
     failed = [o for r in reports for o in r.outcomes if o.status == "failed"]
     skipped = [o for r in reports for o in r.outcomes if o.status == "skipped"]
@@ -164,8 +172,10 @@ def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
         for outcome in outcomes:
             say(f"{kind}: {outcome.session}: {outcome.error}")
     if not as_json:
-        table([{**r, "remarks": "; ".join(r["remarks"])} for r in rows], list(rows[0]))
-        if not failed:
+        table(rows, ["dataset", *(n for n in ("stored", "present", "skipped", "failed") if any(r[n] for r in rows)), "units", "spikes", "tokens"])
+        print("\n".join(f"{r['dataset']}: {remark}" for r in rows for remark in r["remarks"]))
+        say(f"{sum(r['bytes_moved'] for r in rows) / 1e6:,.1f} MB were moved")
+        if not failed and any(r.plan.recipe.quantity in EVENT_QUANTITIES for r in reports):
             say(f"next: neuropile pile {store} --out pile.parquet")
     told = {name: [{"session": o.session, "asset": str(o.path), "error": o.error} for o in own] for name, own in (("skipped", skipped), ("failed", failed))}
     emit({"store": str(store), "datasets": rows, **told, "n_failed": len(failed)}, as_json)
@@ -175,10 +185,10 @@ def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
 
 def catalog(
     key: Annotated[str | None, typer.Argument(help="A dataset; without it, all.")] = None,
-    species: Annotated[str | None, typer.Option(help="Only those whose species contains this.")] = None,
+    species: Annotated[str | None, typer.Option(help="Only those whose species contains this text.")] = None,
     archive: Annotated[str | None, typer.Option(help="Only those of this archive, such as dandi.")] = None,
     license: Annotated[str | None, typer.Option(help="Only those under this licence, such as CC-BY-4.0.")] = None,
-    region: Annotated[str | None, typer.Option(help="Only those whose areas contain this.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only those whose areas, as the recipe words them, contain this text.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the datasets that have a recipe, or tell all of one.
@@ -194,8 +204,15 @@ def catalog(
             for i, line in enumerate(value if isinstance(value, list) else [value]):
                 print(f"{name if i == 0 else '':>16}  {line:,}" if isinstance(line, int) else f"{name if i == 0 else '':>16}  {line or '-'}")
     elif not as_json:
-        table(rows, ["key", "species", "areas", "sessions", "tokens", "license", "archive"])
+        table(
+            [{**r, "license": r["license"] or ("terms" if r["terms_url"] else "")} for r in rows],
+            ["key", "species", "quantity", "sessions", "tokens", "license"],
+        )
         print(f"{len(rows)} datasets, {sum(r['tokens'] or 0 for r in rows):,} tokens of 20 ms as published")
+        if not rows:
+            every = known.rows()
+            print(f"species are {', '.join(sorted({r['species'] for r in every}))}")
+            print(f"archives are {', '.join(sorted({r['archive'].partition(':')[0] for r in every}))}")
     emit({"datasets": rows}, as_json)
 
 
@@ -279,7 +296,7 @@ def new(
         text = recipe_page.text(found, found.archive.list(web), found.archive.facts(web))
     recipe_page.write(text, path)
     if not as_json:
-        print(f"{path} is a recipe of {what}; fill in what it asks for, then: neuropile build {path} --store store --check")
+        print(f"{path} is a recipe of {what}; fill in what is empty, then: neuropile build {path} --store store --check")
     emit({"recipe": str(path)}, as_json)
 
 

@@ -147,6 +147,13 @@ def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], re
     return Plan(session, assets, subject, recording, aside)
 
 
+def recording_of(path: str, recipe: Recipe) -> str | None:
+    """The recording_id of the session a file belongs to, where the recipe has a rule for it and the path fits."""
+    if recipe.recording is None or (recipe.session is not None and not re.search(recipe.session, path)):
+        return None
+    return _plan("", (), _groups(path, recipe), recipe).recording_id
+
+
 def _groups(path: str, recipe: Recipe) -> dict[str, str]:
     groups = _found_groups(path, recipe)
     return groups | {"session": dict(recipe.names).get(groups["session"], groups["session"])}
