@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -48,6 +50,11 @@ def deadly_once(folder: Path, i: int) -> list[str]:
         (folder / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return [f"w{i}"]
+
+
+def sleeping(item: int) -> list[str]:
+    time.sleep(60)
+    return [str(item)]
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.kind)
@@ -92,6 +99,18 @@ def test_a_running_scheduler_is_used(tmp_path: Path) -> None:
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         found = map_combine(range(4), words, joined, engine=Engine("dask", scheduler=cluster.scheduler_address))
     assert found.value == ["w0", "w1", "w2", "w3"]
+
+
+def test_a_cluster_that_loses_all_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dask itself would wait for workers for ever."""
+    import distributed
+
+    monkeypatch.setattr(run, "NO_WORKERS_S", 2.0)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        threading.Timer(2.0, lambda: cluster.scale(0)).start()
+        done = map_combine(range(2), sleeping, joined, engine=Engine("dask", scheduler=cluster.scheduler_address))
+    assert done.value is None
+    assert ["has no workers" in f.error for f in done.failures] == [True, True]
 
 
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

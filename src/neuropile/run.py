@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +30,8 @@ FAN_IN = 8
 #: How often a pool whose worker died is started again before each item that is left gets a process of its own.
 POOLS = 3
 SCHEDULER_TIMEOUT_S = 10
+#: A cluster that had no worker for so long is given up, or what waits for one would wait for ever.
+NO_WORKERS_S = 120.0
 _DIED = "its worker died, perhaps for lack of memory; run again with fewer workers: what is done is kept"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -172,17 +176,20 @@ def _in_pool(pool: ProcessPoolExecutor, task: Callable[[Any], Any], values: dict
 def _dask(items: list[T], per_item: Callable[[T], P], combine: Callable[[Sequence[P]], P], engine: Engine, track: _Track) -> Done[P]:
     import distributed
 
-    with _client(engine, len(items)) as client:
+    waiting: list[Any] = []
+    with _client(engine, len(items)) as client, _watched(client, waiting):
 
         def all_of(task: Callable[[Any], Any], values: list[Any], track: _Track = lambda done, n: iter(done)) -> list[Any]:
             futures = client.map(partial(_attempt, task), values, pure=False) if values else []
+            waiting[:] = futures
             # fetched as it comes: a worker that dies later takes what it made with it
             number = {f.key: i for i, f in enumerate(futures)}
             found = dict(track(((number[f.key], _outcome(f)) for f in distributed.as_completed(futures)), len(futures)))
             parts = [found[i] for i in range(len(futures))]
             for i, part in enumerate(parts):
                 if part == _Failed(_DIED):  # perhaps for another that was on its worker: once more, alone
-                    parts[i] = _outcome(client.submit(partial(_attempt, task), values[i], pure=False))
+                    waiting[:] = [client.submit(partial(_attempt, task), values[i], pure=False)]
+                    parts[i] = _outcome(waiting[0])
             return parts
 
         return _finish(items, all_of(per_item, items, track), lambda groups: all_of(combine, groups))
@@ -197,7 +204,31 @@ def _outcome(future: Any) -> Any:
     except KilledWorker:
         return _Failed(_DIED)
     except (CancelledError, OSError) as e:
-        return _Failed(f"the cluster was lost ({type(e).__name__}); run again: what is done is kept")
+        return _Failed(f"the cluster was lost, or has no workers ({type(e).__name__}); run again: what is done is kept")
+
+
+@contextmanager
+def _watched(client: Any, waiting: list[Any]) -> Iterator[None]:
+    """Cancel what is waited for once the cluster has had no worker for too long; Dask itself waits for ever."""
+    over = threading.Event()
+
+    def watch() -> None:
+        since = time.monotonic()
+        while not over.wait(1.0):
+            with suppress(Exception):  # a scheduler that does not answer has no workers either
+                since = time.monotonic() if client.scheduler_info()["workers"] else since
+            if time.monotonic() - since > NO_WORKERS_S:
+                with suppress(Exception):
+                    client.cancel(list(waiting))
+                since = time.monotonic()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager
