@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuropile.building import ingest
     from neuropile.counting import mask_of
+    from neuropile.datasets import build
     from neuropile.errors import NeuropileError
     from neuropile.pile import Pile, open_pile
     from neuropile.piling import make_pile
@@ -20,6 +21,7 @@ _HOME = {
     "Segment": "segment",
     "Session": "session",
     "Store": "store",
+    "build": "datasets",
     "create_store": "store",
     "ingest": "building",
     "make_pile": "piling",
@@ -28,7 +30,22 @@ _HOME = {
     "open_store": "store",
 }
 
-__all__ = ["NeuropileError", "Pile", "Segment", "Session", "Store", "__version__", "create_store", "ingest", "make_pile", "mask_of", "open_pile", "open_store"]
+__all__ = [
+    "NeuropileError",
+    "Pile",
+    "Segment",
+    "Session",
+    "Store",
+    "__version__",
+    "build",
+    "create_store",
+    "ingest",
+    "make_pile",
+    "mask_of",
+    "open_pile",
+    "open_store",
+    ,
+]
 
 
 def __getattr__(name: str) -> Any:
