@@ -44,7 +44,6 @@ __all__ = [
     "mask_of",
     "open_pile",
     "open_store",
-    ,
 ]
 
 
