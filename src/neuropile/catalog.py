@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from neuropile import recipes
 from neuropile.archives import Archive
 from neuropile.errors import NeuropileError
-from neuropile.recipes import Recipe
+from neuropile.recipes import Recipe, _pages
+from neuropile.remote import public
 from neuropile.types import Reader
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ ARCHIVES = {
 }
 #: Formats that say themselves what is in them, so that no recipe is needed.
 _SELF_DESCRIBING = ("*.nwb",)
+#: Longer keys are cut.
+_LONG = 60
 
 
 def find(what: str) -> Recipe:
@@ -43,11 +46,28 @@ def find(what: str) -> Recipe:
     if what.endswith(".py"):
         return _page(Path(what))
     if "://" in what:
-        return plain(_of_url(what), safe_key(Path(urlsplit(what).path).stem or urlsplit(what).netloc))
+        return plain(_of_url(what), _key_of_url(what))
     name, colon, id = what.partition(":")
     if not colon:
         return recipes.load(what)
-    return plain(archive(name, id), safe_key(f"{name}-{id}"))
+    found = archive(name, id)
+    return plain(found, safe_key("-".join([name, found.id, *id.partition("@")[2:]])))
+
+
+def find_all(wanted: Iterable[str]) -> list[Recipe]:
+    """The recipes of several, each once, however often it is named.
+
+    Raises
+    ------
+    NeuropileError : see `find`; or two of them have one key, and one would be taken for the other
+    """
+    found: dict[str, tuple[str, Recipe]] = {}
+    for what in dict.fromkeys(wanted):
+        recipe = find(what)
+        first, known = found.setdefault(recipe.key, (what, recipe))
+        if known != recipe:
+            raise NeuropileError(f"{public(first)} and {public(what)} are two datasets of one key, {recipe.key}; give one of them another key, on a page of its own")
+    return [recipe for _, recipe in found.values()]
 
 
 def archive(name: str, id: str) -> Archive:
@@ -65,12 +85,24 @@ def archive(name: str, id: str) -> Archive:
 def _of_url(url: str) -> Archive:
     from neuropile.archives import http, s3
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (a wrong one raises)
+    except ValueError as e:
+        raise NeuropileError(f"{url}: no address ({e}); it is https://HOST/PATH or s3://BUCKET/PREFIX") from None
     if parts.scheme == "s3":
         return s3.bucket(parts.netloc, parts.path.lstrip("/"))
     if parts.scheme in ("http", "https"):
         return http.files(url)
     raise NeuropileError(f"{url}: an address begins with https://, http:// or s3://")
+
+
+def _key_of_url(url: str) -> str:
+    """A key no other address has: its host, its last part, and a digest of the whole but for who asks."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    digest = hashlib.sha256(parts._replace(netloc=host).geturl().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{safe_key(f'{host}-{PurePosixPath(parts.path).stem}')[:_LONG].strip('-')}-{digest}"
 
 
 def plain(source: Archive, key: str) -> Recipe:
@@ -103,23 +135,13 @@ def safe_key(text: str) -> str:
     >>> safe_key("dandi-000231@0.22")
     'dandi-000231-0-22'
     """
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "dataset"
+    key = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "dataset"
+    return key if len(key) <= _LONG else f"{key[:_LONG].strip('-')}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def _page(path: Path) -> Recipe:
     """The recipe in a file of one's own, which is run as any module that is imported."""
-    if not path.is_file():
-        raise NeuropileError(f"{path}: no such recipe; begin one with: neuropile recipe new dandi:ID")
-    spec = importlib.util.spec_from_file_location(f"neuropile_recipe_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise NeuropileError(f"{path} cannot be read as a recipe")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except NeuropileError:
-        raise
-    except Exception as e:  # whatever is wrong with somebody's page
-        raise NeuropileError(f"{path}: not a recipe ({type(e).__name__}: {e}); see one with: neuropile recipe show steinmetz") from None
+    module = _pages.run(path)
     found = getattr(module, "recipe", None)
     if not isinstance(found, Recipe):
         raise NeuropileError(f"{path} has no `recipe = Recipe(...)`; begin one with: neuropile recipe new dandi:ID")

@@ -14,15 +14,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]+")
+#: File systems take 255 bytes; a dataset's name, a suffix and a temporary name's own stand beside it.
+_LONGEST = 150
 
 
 def safe_name(name: str) -> str:
-    """`name` as a file name any system takes: runs of other characters become one underscore.
+    """`name` as a file name any system takes: runs of other characters become one underscore, and what is too long ends in its digest.
 
     >>> safe_name("sub 1/ses:2")
     'sub_1_ses_2'
     """
-    return _UNSAFE.sub("_", name)[:150].strip("._") or f"unnamed-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    safe = _UNSAFE.sub("_", name).strip("._")
+    if 0 < len(safe) <= _LONGEST:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{safe[: _LONGEST - 9] or 'unnamed'}-{digest}"
 
 
 def sha256_file(path: Path) -> str:

@@ -12,6 +12,9 @@ from importlib.resources import files
 
 from neuropile.archives import Archive
 from neuropile.errors import NeuropileError
+from neuropile.paths import safe_name
+from neuropile.recipes import _pages as _pages  # so that a worker that is handed a recipe of a page finds the page
+from neuropile.recipes._checking import check_recipe, check_upstream
 from neuropile.types import Asset, Reader
 
 
@@ -30,6 +33,9 @@ class Upstream:
     members: tuple[str, ...] | None = None
     session: str | None = None
     names: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_upstream(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +97,9 @@ class Recipe:
     differs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.key):
-            raise NeuropileError(f"a recipe's key is of small letters, digits and hyphens, not {self.key!r}")
-        if self.session is not None and "session" not in re.compile(self.session).groupindex:
-            raise NeuropileError(f"{self.key}: the pattern of sessions has no group (?P<session>...)")
-        if (self.tokens_expected is None) != (self.tokens_reason is None):
-            raise NeuropileError(f"{self.key}: tokens_expected needs tokens_reason, and the other way round")
+        check_recipe(self)
+        if self.upstream is not None and not isinstance(self.upstream, Upstream):
+            raise NeuropileError(f"{self.key}: upstream is an Upstream(...), not {self.upstream!r}")
 
 
 @dataclass(frozen=True)
@@ -124,25 +127,29 @@ def plans(assets: Iterable[Asset], recipe: Recipe) -> list[Plan]:
 
     Raises
     ------
-    NeuropileError : a path in which the recipe's pattern finds no session, or two files that would be one session by their stem
+    NeuropileError : a path in which the recipe's pattern finds no session; two files that would be one session by their stem,
+        or two sessions that would be one by their name as stores write it
     """
-    found: dict[str, tuple[list[Asset], Mapping[str, str]]] = {}
+    found: dict[str, tuple[list[Asset], Mapping[str, str], str]] = {}
     every = list(assets)
     shared = selected(every, recipe.shared)
     for asset in (a for a in every if a not in shared):
+        own = _found_groups(asset.path, recipe)["session"]
         groups = _groups(asset.path, recipe)
-        session = groups["session"]
-        if session in found and recipe.session is None:
+        name = safe_name(groups["session"])
+        if name in found and (recipe.session is None or found[name][2] != own):
+            way = "give the recipe a `session` pattern" if recipe.session is None else "mend the recipe's `session` pattern or `names`"
             raise NeuropileError(
-                f"{recipe.key}: {found[session][0][0].path} and {asset.path} would both be session {session}; give the recipe a `session` pattern"
+                f"{recipe.key}: {found[name][0][0].path} and {asset.path} would both be session {name}; {way} that keeps them apart, or pick one with --assets"
             )
-        found.setdefault(session, ([], groups))[0].append(asset)
-    return [_plan(session, (*own, *shared), groups, recipe) for session, (own, groups) in sorted(found.items())]
+        found.setdefault(name, ([], groups, own))[0].append(asset)
+    return [_plan(groups["session"], (*own, *shared), groups, recipe) for _, (own, groups, _) in sorted(found.items())]
 
 
 def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], recipe: Recipe) -> Plan:
     subject = groups.get("subject") or recipe.subject
-    recording = None if recipe.recording is None else recipe.recording.format(**{"subject": subject or "", **groups})
+    missing = dict.fromkeys(re.compile(recipe.session or "").groupindex, "")
+    recording = None if recipe.recording is None else recipe.recording.format(**{**missing, "subject": subject or "", **groups})
     aside = next((why for pattern, why in recipe.set_aside if any(fnmatch.fnmatchcase(a.path, pattern) for a in assets)), None)
     return Plan(session, assets, subject, recording, aside)
 
