@@ -88,3 +88,34 @@ def test_a_file_that_is_gone_is_told_and_one_that_came_is_given() -> None:
     assert locks.compare(listing(BEFORE), listing(BEFORE, other)) == [other]
     with pytest.raises(SourceChanged, match=r"1 gone \(b\.nwb\)"):
         locks.compare(listing(BEFORE, other), listing(BEFORE))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        ('"bytes": 10', '"bytes": "10"', "bytes of a.nwb is '10', not a whole number"),
+        ('"bytes": 10', '"bytes": -1', "bytes of a.nwb"),
+        ('"bytes": 10', '"bytes": true', "bytes of a.nwb"),
+        ('"bytes": 10', '"bytes": 1.5', "bytes of a.nwb"),
+        ('"sha256": "aa"', '"sha256": ["aa"]', "sha256 of a.nwb"),
+        ('"path": "a.nwb"', '"path": 5', "path of 5"),
+        ('"pinned": false', '"pinned": "no"', "pinned of its head is 'no', not true or false"),
+        ('"title": "A title"', '"title": {}', "title of its head"),
+        ('"version": "draft"', '"version": null', "version of its head"),
+    ],
+)
+def test_a_value_of_a_lock_that_is_of_another_kind_is_told(was: str, now: str, words: str) -> None:
+    text = locks.as_text(listing(BEFORE))
+    assert was in text
+    with pytest.raises(ArchiveError, match=words):
+        locks.from_text(text.replace(was, now), "some.lock")
+
+
+def test_a_lock_nested_without_end_is_told_with_the_way_out() -> None:
+    with pytest.raises(ArchiveError, match=r"is not a lock.*; go left"):
+        locks.from_text("[" * 200_000, "some.lock", "go left")
+
+
+def test_a_folder_in_the_place_of_a_lock_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        locks.read(tmp_path)

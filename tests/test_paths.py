@@ -176,3 +176,10 @@ def test_one_process_at_a_time_holds_a_lock(tmp_path):
     (tmp_path / "n").write_text("0")
     _run_together(_count_up, tmp_path / "n", 100)
     assert (tmp_path / "n").read_text() == "400"
+
+
+def test_long_names_that_begin_alike_stay_apart():
+    a, b = safe_name("x" * 150 + "a"), safe_name("x" * 150 + "b")
+    assert a != b
+    assert len(a) == len(b) == 150
+    assert safe_name("x" * 150) == "x" * 150

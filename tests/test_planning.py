@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -138,3 +138,61 @@ def test_files_that_came_since_the_lock_are_counted_and_not_taken(tmp_path: Path
     found = make_plan(recipe(archive=Shelf(FILES)), Wish(), NO_WEB, tmp_path / "lock")
     assert found.sessions is not None
     assert (found.added, len(found.sessions)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("paths", "changed", "words"),
+    [
+        (("ses 1.nwb", "ses_1.nwb"), {}, r"ses 1\.nwb and ses_1\.nwb would both be session ses_1; give the recipe a `session` pattern.*--assets"),
+        (("ses 1.nwb", "ses_1.nwb"), {"session": r"(?P<session>.*)\.nwb"}, "both be session ses_1; mend the recipe's `session` pattern"),
+        (("a.nwb", "b.nwb"), {"session": r"(?P<session>.*)\.nwb", "names": (("a", "c"), ("b", "c"))}, "both be session c; mend"),
+        (("a.nwb", "b.nwb"), {"names": (("a", "b"),)}, "both be session b"),
+    ],
+)
+def test_sessions_whose_names_become_one_are_told(paths: tuple[str, ...], changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(NeuropileError, match=words):
+        sessions(recipe(*paths, **changed))
+
+
+def test_stems_alike_in_their_first_150_characters_are_two_sessions() -> None:
+    assert len(sessions(recipe("x" * 160 + "a.nwb", "x" * 160 + "b.nwb"))) == 2
+
+
+def test_a_lock_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"nothere\.lock: no such lock; make it with: neuropile lock made --out"):
+        make_plan(recipe(*FILES), Wish(lock=tmp_path / "nothere.lock"), NO_WEB, tmp_path / "own")
+    assert make_plan(recipe(*FILES), Wish(), NO_WEB, tmp_path / "own").unlocked is not None
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_the_store_gets_the_lock_that_was_named(tmp_path: Path, pinned: bool) -> None:
+    archive = Shelf(FILES, pinned=pinned)
+    locks.write(archive.list(NO_WEB), tmp_path / "named")
+    plan = make_plan(recipe(archive=archive), Wish(lock=tmp_path / "named"), NO_WEB, tmp_path / "own")
+    assert plan.unlocked == archive.list(NO_WEB)
+
+
+def test_a_lock_and_an_update_are_not_wished_for_together() -> None:
+    with pytest.raises(NeuropileError, match="--update takes the archive as it is now, --lock"):
+        Wish(update=True, lock=Path("x"))
+
+
+def test_a_damaged_lock_of_a_store_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("{")
+    with pytest.raises(ArchiveError, match=r"damaged.*--update"):
+        make_plan(recipe(*FILES), Wish(), NO_WEB, tmp_path / "own")
+    assert make_plan(recipe(*FILES), Wish(update=True), NO_WEB, tmp_path / "own").unlocked is not None
+
+
+def test_the_files_of_a_folder_are_those_of_the_lock(tmp_path: Path) -> None:
+    locks.write(Shelf(("a.nwb", "b.nwb")).list(NO_WEB), tmp_path / "named")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.nwb").write_bytes(bytes(10))
+    wish = Wish(source=tmp_path / "mine", lock=tmp_path / "named")
+    with pytest.raises(ArchiveError, match=r"has no b\.nwb"):
+        make_plan(recipe("a.nwb", "b.nwb"), wish, NO_WEB)
+    made = make_plan(recipe("a.nwb", "b.nwb"), replace(wish, limit=1), NO_WEB)
+    assert [a.digest for a in made.listing.assets if a.path == "a.nwb"] == ["md5:0"]
+    (tmp_path / "mine" / "a.nwb").write_bytes(bytes(11))
+    with pytest.raises(SourceChanged, match="11 bytes, 10 were listed"):
+        make_plan(recipe("a.nwb", "b.nwb"), replace(wish, limit=1), NO_WEB)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,14 @@ import pytest
 from archives.loopback import Mischief
 from archives.servers_deposits import Deposit, Zenodo, deposit
 
-from neuropile import builds, planning
+from neuropile import builds, planning, session_files
 from neuropile.archives import patience, zenodo
 from neuropile.archives.web import Web
+from neuropile.errors import ArchiveError
 from neuropile.readers import arrays
-from neuropile.recipes import Recipe
+from neuropile.recipes import Plan, Recipe
 from neuropile.store import create_store
+from neuropile.types import Reader
 
 READER = arrays.mapped({"times": "t", "units": "u"})
 
@@ -151,3 +156,82 @@ def test_another_recipe_of_the_same_name_does_not_pass_for_what_is_stored(record
     report = build(replace(PACKED, species="another"), tmp_path)
     assert {o.status for o in report.outcomes} == {"failed"}
     assert all("--replace" in str(o.error) for o in report.outcomes)
+
+
+def test_a_file_that_sessions_share_is_fetched_once_and_forgotten_at_the_end(record: Deposit, tmp_path: Path) -> None:
+    record.files |= {"s1.npz": npz(1), "s2.npz": npz(2), "common.txt": b"common" * 50_000}
+    made = recipe(select=("s?.npz",), shared=("*.txt",), session=r"(?P<session>s\d)\.npz$", whole=True, reader=First())
+    assert [o.status for o in build(made, tmp_path).outcomes] == ["stored", "stored"]
+    sent = sum(a.sent for state in (record, record.store) for a in state.asked if "common" in a.path)
+    assert 300_000 <= sent < 310_000
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+
+
+@dataclass(frozen=True)
+class First(Reader):
+    """Reads the one .npz of a session's folder."""
+
+    def __call__(self, path: Any) -> Any:
+        (own,) = path.glob("*.npz")
+        return READER(own)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_nothing_selected_inside_archives_tells_what_there_is(record: Deposit, tmp_path: Path, empty: bool) -> None:
+    if empty:
+        record.files = {"a.zip": zipped()}
+    with pytest.raises(ArchiveError, match=r"zip or tar archives hold (4 files \(npz\)|0 files \(none\)), none of which fits \*\.xyz; say which with --assets"):
+        build(replace(PACKED, members=("*.xyz",)), tmp_path)
+
+
+def test_a_damaged_list_of_what_an_archive_holds_is_made_anew(record: Deposit, tmp_path: Path) -> None:
+    build(PACKED, tmp_path)
+    kept = list((tmp_path / "store").rglob("packed.*.jsonl"))
+    assert len(kept) == 2
+    for path in kept:
+        path.write_text("{")
+    assert {o.status for o in build(PACKED, tmp_path).outcomes} == {"present"}
+
+
+@pytest.mark.parametrize("place", ["a file", "a folder in a file"])
+def test_a_cache_that_cannot_be_written_is_told_once(record: Deposit, tmp_path: Path, place: str) -> None:
+    (tmp_path / "cache").write_text("mine")
+    options = builds.Options(tmp_path / "cache" / ("x" if "folder" in place else ""))
+    with Web() as web:
+        plan = planning.make_plan(recipe(select=("*.npz",)), planning.Wish(), web)
+        with pytest.raises(ArchiveError, match=r"cannot be put there.*--cache"):
+            builds.build([plan], create_store(tmp_path / "store"), options)
+        with pytest.raises(ArchiveError, match="--cache"):
+            builds.check(plan, options, web, tmp_path / "listed")
+
+
+SOURCE = session_files.Source(zenodo.record("77"), Plan("s", ()))
+
+
+def test_a_builder_that_was_stopped_is_told_of_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(session_files, "TELL_S", 0.1)
+    monkeypatch.setattr(session_files, "SILENT_S", 0.6)
+    with session_files.alone(SOURCE, "made", tmp_path), session_files.alone(SOURCE, "made", tmp_path):  # of SIGN_S = 10 s nothing is seen here
+        pass
+    told = [r.getMessage() for r in caplog.records]
+    assert f"made/s: waiting for process {os.getpid()} on " in told[0]
+    assert "no sign of life" in told[1]
+
+
+def test_a_builder_that_lives_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(session_files, "SIGN_S", 0.05)
+    monkeypatch.setattr(session_files, "SILENT_S", 1.0)
+    order: list[str] = []
+
+    def second() -> None:
+        with session_files.alone(SOURCE, "made", tmp_path):
+            order.append("second")
+
+    with session_files.alone(SOURCE, "made", tmp_path):
+        other = threading.Thread(target=second)
+        other.start()
+        time.sleep(2.0)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
+    assert not any("no sign" in r.getMessage() for r in caplog.records)

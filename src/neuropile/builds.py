@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from neuropile import layout, locks, remote, session_files
 from neuropile.archives.view import telling
 from neuropile.archives.web import Web
 from neuropile.building import Known, Outcome, Terms, store_source
-from neuropile.errors import ArchiveError
+from neuropile.errors import ArchiveError, NeuropileError, StoreError
 from neuropile.paths import safe_name
 from neuropile.planning import DatasetPlan, recipe_hash
 from neuropile.progress import QUIET, Progress
@@ -162,14 +163,24 @@ def build(
     Raises
     ------
     StoreError : the store cannot be written
+    ArchiveError : the cache cannot be written; or nothing is found in the archives of the only dataset
     RunError : the cluster cannot be reached, or is lost
     """
     jobs: list[Job] = []
     lost: list[Outcome] = []
+    _check_cache(options.cache)
     for plan in wanted:
         if plan.unlocked is not None:
             locks.write(plan.unlocked, lock_path(store.root, plan.recipe.key))
-        found, broken = session_files.sources(plan, options.cache, _web(), lock_path(store.root, plan.recipe.key).parent)
+        try:
+            found, broken = session_files.sources(plan, options.cache, _web(), lock_path(store.root, plan.recipe.key).parent)
+        except StoreError:
+            raise
+        except NeuropileError as e:
+            if len(wanted) == 1:
+                raise
+            lost.append(Outcome(Path(plan.archive.id), f"{plan.dataset}/*", "failed", error=str(e)))
+            continue
         lost += [Outcome(Path(path), f"{plan.dataset}/{path}", "failed", error=error) for path, error in broken.items()]
         jobs += [Job(plan.recipe, plan.dataset, source, store.root, options, _terms(plan)) for source in found]
     session_files.unpack_together([j.source for j in jobs if options.replace or str(j) not in store], options.cache, _web())
@@ -182,6 +193,16 @@ def build(
     if not options.keep and not any(o.status == "failed" for o in outcomes):
         session_files.forget_archives([j.source for j in jobs], options.cache)
     return [Report(p, tuple(by_dataset.get(p.dataset, [])), options.limit is not None) for p in wanted]
+
+
+def _check_cache(folder: Path) -> None:
+    """Tell once, and not with each session, where nothing can be put into a cache."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise ArchiveError(f"{folder}: what is fetched cannot be put there ({e.strerror or e}); name another folder with --cache") from None
 
 
 def _terms(plan: DatasetPlan) -> Terms:
@@ -205,6 +226,7 @@ def check(plan: DatasetPlan, options: Options, web: Web, kept: Any) -> dict[str,
     NeuropileError : it cannot be fetched or read at all
     """
     recipe = plan.recipe
+    _check_cache(options.cache)
     found, lost = session_files.sources(plan, options.cache, web, kept)
     if not found:
         raise ArchiveError(f"{plan.dataset}: no session can be looked at ({'; '.join(lost.values()) or 'the archives hold none'})")

@@ -66,7 +66,9 @@ def find_all(wanted: Iterable[str]) -> list[Recipe]:
         recipe = find(what)
         first, known = found.setdefault(recipe.key, (what, recipe))
         if known != recipe:
-            raise NeuropileError(f"{public(first)} and {public(what)} are two datasets of one key, {recipe.key}; give one of them another key, on a page of its own")
+            raise NeuropileError(
+                f"{public(first)} and {public(what)} are two datasets of one key, {recipe.key}; give one of them another key, on a page of its own"
+            )
     return [recipe for _, recipe in found.values()]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from neuropile import object_files, remote
@@ -14,7 +14,11 @@ from neuropile.types import Asset
 
 KIND = "neuropile lock"
 VERSION = 1
-_HEAD = ("archive", "id", "version", "pinned", "title", "license", "citation", "url")
+_TEXT, _MAYBE = (str,), (str, type(None))
+_HEAD = {"archive": _TEXT, "id": _TEXT, "version": _TEXT, "pinned": (bool,), "title": _MAYBE, "license": _MAYBE, "citation": _MAYBE, "url": _MAYBE}
+_FIELDS = {"path": _TEXT, "bytes": (int, type(None)), "sha256": _MAYBE, "url": _MAYBE, "version": _MAYBE, "digest": _MAYBE}
+_WORDS = {str: "a text", bool: "true or false", int: "a whole number from 0"}
+_MAKE = "make one with: neuropile lock KEY"
 
 
 def as_text(listing: Listing) -> str:
@@ -23,8 +27,10 @@ def as_text(listing: Listing) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in (head, *map(asdict, listing.assets)))
 
 
-def from_text(text: str, where: Any) -> Listing:
+def from_text(text: str, where: Any, way: str = _MAKE) -> Listing:
     """What a lock holds.
+
+    way : what to do about one that is damaged
 
     Raises
     ------
@@ -36,19 +42,35 @@ def from_text(text: str, where: Any) -> Listing:
             raise ValueError(f"it says it is {head['format']!r}")
         if head["format_version"] != VERSION:
             raise ArchiveError(f"{where}: a lock of format {head['format_version']!r}; this neuropile reads format {VERSION}: upgrade neuropile")
-        known = {f.name for f in fields(Asset)}
-        assets = tuple(Asset(**{k: v for k, v in line.items() if k in known}) for line in lines)
-        return Listing(assets=assets, **{name: head[name] for name in _HEAD})
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise ArchiveError(f"{where} is not a lock of a dataset's files, or damaged ({type(e).__name__}: {e}); make one with: neuropile lock KEY") from None
+        assets = tuple(_asset(line) for line in lines)
+        return Listing(assets=assets, **{name: _checked(name, head[name], _HEAD[name], "its head") for name in _HEAD})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise ArchiveError(f"{where} is not a lock of a dataset's files, or damaged ({type(e).__name__}: {e}); {way}") from None
 
 
-def read(path: Any) -> Listing | None:
-    """The lock in a file, here or far away; None where there is none."""
+def _asset(line: Mapping[str, Any]) -> Asset:
+    return Asset(**{k: _checked(k, v, _FIELDS[k], str(line.get("path"))) for k, v in line.items() if k in _FIELDS})
+
+
+def _checked(name: str, value: Any, kinds: tuple[type, ...], where: str) -> Any:
+    """A value of a lock, which anyone may have edited, if it is of its kind; bool is none of int's."""
+    if type(value) not in kinds or (name == "bytes" and value is not None and value < 0):
+        meant = " or ".join("null" if k is type(None) else _WORDS[k] for k in kinds)
+        raise ValueError(f"{name} of {where} is {value!r:.50}, not {meant}")
+    return value
+
+
+def read(path: Any, way: str = _MAKE) -> Listing | None:
+    """The lock in a file, here or far away; None where there is none.
+
+    way : see `from_text`
+    """
     try:
-        return from_text(remote.read_bytes(path).decode("utf-8", "replace"), path)
-    except FileNotFoundError:
+        return from_text(remote.read_bytes(path).decode("utf-8", "replace"), path, way)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as e:
+        raise ArchiveError(f"{path}: the lock cannot be read ({e.strerror or e}); mend that and run again") from None
 
 
 def write(listing: Listing, path: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from neuropile import locks
 from neuropile.archives import Archive, Listing
-from neuropile.archives.folder import folder
+from neuropile.archives.folder import folder, mirror
 from neuropile.archives.web import Web
-from neuropile.errors import ArchiveError
+from neuropile.errors import ArchiveError, NeuropileError
 from neuropile.recipes import Plan, Recipe, plans, recording_of, selected
 from neuropile.types import Asset
 
@@ -27,6 +27,7 @@ class Wish:
     upstream : as the published neural-pile scripts do
     source : a folder that holds the archive's files, to be read instead
     update : take the archive as it is now, whatever was locked
+    lock : a file with a lock to build by, instead of the store's own
     """
 
     assets: tuple[str, ...] = ()
@@ -34,6 +35,11 @@ class Wish:
     upstream: bool = False
     source: Path | None = None
     update: bool = False
+    lock: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.update and self.lock is not None:
+            raise NeuropileError(f"--update takes the archive as it is now, --lock as {self.lock} says; give one of them")
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class DatasetPlan:
     archive : where the files are read: the recipe's, or a folder here
     listing : the files that are taken, no others
     sessions : None where the files are zip or tar archives, whose own list is in them
-    unlocked : the whole listing, where no lock was read and the build is to write one
+    unlocked : the whole listing, where the build is to write the store's lock: none was read, or another than its own
     limit : at most so many sessions
     added : how many files were not there when the dataset was locked, and are not taken
     """
@@ -73,21 +79,18 @@ class DatasetPlan:
 def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> DatasetPlan:
     """List, select, compare with the lock and group into sessions.
 
-    lock : where the dataset's lock is, or will be; None for no lock
+    lock : where the store keeps the dataset's lock, or will; None for no lock
 
     Raises
     ------
-    SourceChanged : the archive no longer holds what was locked
-    ArchiveError : it cannot be listed, or nothing in it is selected
+    SourceChanged : the archive, or the folder that stands for it, does not hold what was locked
+    ArchiveError : it cannot be listed, or nothing in it is selected; there is no lock where one was named
     """
     applied = _applied(recipe, wish)
     archive = recipe.archive if wish.source is None else folder(wish.source)
-    locked = None if lock is None or wish.update else locks.read(lock)
-    if locked is not None and (locked.archive, locked.id) != (recipe.archive.name, recipe.archive.id):
-        ours = f"{recipe.archive.name}:{recipe.archive.id}"
-        raise ArchiveError(f"{lock} is a lock of {locked.archive}:{locked.id}, and {recipe.key} is {ours}; give that dataset's lock")
+    locked = _lock(recipe, wish, lock)
     added = 0
-    if locked is not None and locked.pinned and wish.source is None:
+    if locked is not None and (locked.pinned if wish.source is None else wish.lock is not None):
         listing = locked
     else:
         listing = archive.list(web)
@@ -95,7 +98,7 @@ def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> Dataset
             added = len(locks.compare(_only(locked, applied), _only(listing, applied)))
             listing = locked
     chosen = _only(listing, applied)
-    if not chosen.assets and applied.members and wish.source is not None:  # unpacked by hand
+    if not chosen.assets and applied.members and wish.source is not None and wish.lock is None:  # unpacked by hand
         applied = replace(applied, select=applied.members, members=())
         chosen = _only(listing, applied)
     if not chosen.assets:
@@ -104,9 +107,30 @@ def make_plan(recipe: Recipe, wish: Wish, web: Web, lock: Any = None) -> Dataset
             f"{archive.name}:{archive.id} has {len(listing.assets)} files ({', '.join(kinds[:8]) or 'none'}), none of which fits "
             f"{' or '.join(applied.select)}; say which with --assets"
         )
-    unlocked = listing if locked is None and wish.source is None else None
     sessions = None if applied.members else tuple(grouped(chosen.assets, applied, recipe)[: wish.limit])
+    if wish.source is not None and wish.lock is not None:
+        wanted = chosen.assets if sessions is None else tuple({a.path: a for p in sessions for a in p.assets}.values())
+        archive = mirror(wish.source, replace(chosen, assets=wanted))
+        archive.list(web)
+    unlocked = listing if wish.lock is not None or (locked is None and wish.source is None) else None
     return DatasetPlan(applied, archive, chosen, sessions, wish.upstream, unlocked, added, wish.limit, recipe)
+
+
+def _lock(recipe: Recipe, wish: Wish, own: Any) -> Listing | None:
+    """The lock that holds for a dataset: the one that is named, else the store's own, if it has one."""
+    if wish.update:
+        return None
+    if wish.lock is not None:
+        path, locked = wish.lock, locks.read(wish.lock)
+        if locked is None:
+            raise ArchiveError(f"{path}: no such lock; make it with: neuropile lock {recipe.key} --out {path}")
+    else:
+        path = own
+        locked = None if own is None else locks.read(own, "--update takes the archive as it is now and writes it anew")
+    if locked is not None and (locked.archive, locked.id) != (recipe.archive.name, recipe.archive.id):
+        ours = f"{recipe.archive.name}:{recipe.archive.id}"
+        raise ArchiveError(f"{path} is a lock of {locked.archive}:{locked.id}, and {recipe.key} is {ours}; give that dataset's lock")
+    return locked
 
 
 def _applied(recipe: Recipe, wish: Wish) -> Recipe:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import logging
+import os
 import shutil
+import socket
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from neuropile import locks
 from neuropile.archives import Archive, fetching, members, view
 from neuropile.archives.partial import home
-from neuropile.archives.pulling import Progress, ignore
+from neuropile.archives.pulling import Progress, ignore, local_file
 from neuropile.archives.web import Web
 from neuropile.errors import ArchiveError
-from neuropile.paths import locked, safe_name, scratch_folder
+from neuropile.paths import safe_name, scratch_folder
 from neuropile.planning import DatasetPlan, grouped
 from neuropile.recipes import Plan, selected
 from neuropile.types import Asset
 
 #: Between the path of a zip or tar archive and the path of a file in it.
 INSIDE = "!/"
+#: Who builds a session gives a sign of life so often; others tell of it after a while, and go on where none comes for so long.
+SIGN_S, TELL_S, SILENT_S = 10.0, 5.0, 60.0
+_LOOK_S = 0.2
+_log = logging.getLogger(__name__)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -33,12 +44,14 @@ class Source:
     plan : its name and files; those in an archive have paths `archive.zip!/file`
     packed : (file, its zip or tar archive, its path there), for those that are in one
     whole : whether they are fetched whole before they are read
+    shared : the paths of those that other sessions are given too
     """
 
     archive: Archive
     plan: Plan
     packed: tuple[tuple[str, Asset, str], ...] = ()
     whole: bool = False
+    shared: frozenset[str] = frozenset()
 
 
 def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> tuple[list[Source], dict[str, str]]:
@@ -47,33 +60,51 @@ def sources(plan: DatasetPlan, cache: Path, web: Web, kept: Any) -> tuple[list[S
     Returns also which of those archives could not be had, and why.
 
     kept : the folder where what archives hold is kept, so that they are not fetched again only to be listed
+
+    Raises
+    ------
+    ArchiveError : nothing in the archives is selected
     """
     recipe = plan.recipe
     if plan.sessions is not None:
-        return [Source(plan.archive, p, (), recipe.whole) for p in plan.sessions], {}
+        shared = frozenset(a.path for a in selected(plan.listing.assets, recipe.shared))
+        return [Source(plan.archive, p, (), recipe.whole, shared) for p in plan.sessions], {}
     found: dict[str, tuple[Asset, str]] = {}
     inside: list[Asset] = []
     lost: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
     for asset in plan.listing.assets:
         try:
             held = _members(plan, asset, cache, web, kept)
         except ArchiveError as e:
             lost[asset.path] = str(e)
             continue
+        kinds.update(m.path.rpartition(".")[2] for m in held)
         for member in selected(held, recipe.members):
             path = f"{asset.path}{INSIDE}{member.path}"
             found[path] = (asset, member.path)
             inside.append(replace(member, path=path))
-    return [
-        Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True) for p in grouped(inside, recipe, plan.written or recipe)[: plan.limit]
-    ], lost
+    if not inside and not lost:
+        raise ArchiveError(
+            f"{plan.archive.name}:{plan.archive.id}: its {len(plan.listing.assets)} zip or tar archives hold {kinds.total()} files "
+            f"({', '.join(sorted(kinds)[:8]) or 'none'}), none of which fits {' or '.join(recipe.members)}; say which with --assets"
+        )
+    shared = frozenset(a.path for a in selected(inside, recipe.shared))
+    plans = grouped(inside, recipe, plan.written or recipe)[: plan.limit]
+    return [Source(plan.archive, p, tuple((a.path, *found[a.path]) for a in p.assets), True, shared) for p in plans], lost
 
 
 def _members(plan: DatasetPlan, asset: Asset, cache: Path, web: Web, kept: Any) -> Sequence[Asset]:
     identity = hashlib.sha256(repr((asset.path, asset.bytes, asset.sha256, asset.digest, asset.version)).encode()).hexdigest()[:16]
     path = kept / f"{plan.recipe.key}.{identity}.jsonl"
-    known = locks.read(path)
+    try:
+        known = locks.read(path)
+    except ArchiveError:  # damaged: listed anew
+        known = None
     if known is None:
+        local = local_file(plan.archive, asset, web)
+        if local is not None:
+            fetching.verify(local, asset)
         inside = members.listed(plan.archive, asset, web, cache)
         known = replace(plan.listing, assets=inside)
         locks.write(known, path)
@@ -97,9 +128,57 @@ def unpack_together(wanted: Sequence[Source], cache: Path, web: Web) -> None:
 
 @contextmanager
 def alone(source: Source, dataset: str, cache: Path) -> Iterator[None]:
-    """Let no other builder that shares the cache work on the same session meanwhile; it finds it stored, or goes on where this one broke off."""
-    with locked(cache / "locks" / f"{dataset}.{safe_name(source.plan.session_id)}.lock"):
-        yield
+    """Let no other builder that shares the cache work on the same session meanwhile; it finds it stored, or goes on where this one broke off.
+
+    One that holds the session and gives no sign of life for long (it was stopped, or its machine is gone) is told of, and
+    not waited for: a session that two build is stored once.
+    """
+    path = cache / "locks" / f"{dataset}.{safe_name(source.plan.session_id)}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as f:
+        if not _taken(f, f"{dataset}/{source.plan.session_id}"):
+            yield
+            return
+        f.truncate(0)
+        f.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        f.flush()
+        done = threading.Event()
+        signs = threading.Thread(target=_give_signs, args=(path, done), daemon=True)
+        signs.start()
+        try:
+            yield
+        finally:
+            done.set()
+            signs.join()
+
+
+def _taken(file: IO[bytes], what: str) -> bool:
+    """Wait for a lock; False where whoever holds it gives no sign of life."""
+    began = since = time.monotonic()
+    last, told = -1, False
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        now, sign = time.monotonic(), os.fstat(file.fileno()).st_mtime_ns
+        if sign != last:
+            last, since = sign, now
+        file.seek(0)
+        holder = file.read(200).decode("utf-8", "replace") or "another process"
+        if now - since > SILENT_S:
+            _log.warning("%s: %s holds it and gave no sign of life for %.0f s; going on without it", what, holder, now - since)
+            return False
+        if now - began > TELL_S and not told:
+            _log.warning("%s: waiting for %s, which builds it", what, holder)
+            told = True
+        time.sleep(_LOOK_S)
+
+
+def _give_signs(path: Path, done: threading.Event) -> None:
+    """Show that this process lives, as long as it does."""
+    while not done.wait(SIGN_S):
+        with suppress(OSError):
+            os.utime(path)
 
 
 @contextmanager
@@ -148,17 +227,20 @@ def _put(file: Path, place: Path) -> None:
 
 
 def forget(source: Source, cache: Path) -> None:
-    """Remove what is in the cache for a session's files; a zip or tar archive itself stays, for the other sessions in it."""
+    """Remove what is in the cache for a session's own files; what other sessions need stays: shared files, and the zip or tar archive itself."""
     if source.packed:
-        for _, asset, member in source.packed:
+        for path, asset, member in source.packed:
+            if path in source.shared:
+                continue
             (home(cache, source.archive, asset, asset.bytes) / "members" / member).unlink(missing_ok=True)
         return
     for asset in source.plan.assets:
-        shutil.rmtree(home(cache, source.archive, asset, asset.bytes), ignore_errors=True)
+        if asset.path not in source.shared:
+            shutil.rmtree(home(cache, source.archive, asset, asset.bytes), ignore_errors=True)
 
 
 def forget_archives(done: Sequence[Source], cache: Path) -> None:
-    """Remove the zip and tar archives that some sessions came from."""
-    for source in done:
-        for _, asset, _ in source.packed:
-            shutil.rmtree(home(cache, source.archive, asset, asset.bytes), ignore_errors=True)
+    """Remove what several sessions came from: zip and tar archives, and the files they share."""
+    shared = {home(cache, s.archive, a, a.bytes) for s in done if not s.packed for a in s.plan.assets if a.path in s.shared}
+    for place in shared | {home(cache, s.archive, asset, asset.bytes) for s in done for _, asset, _ in s.packed}:
+        shutil.rmtree(place, ignore_errors=True)

@@ -271,9 +271,10 @@ def test_what_a_server_says_of_a_file_is_asked_of_its_first_byte(web, server) ->
 
 
 def test_a_body_that_hardly_comes_is_given_up(web, server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuropile.archives.web.SLOW_S", 0.1)
+    monkeypatch.setattr("neuropile.archives.wire.SLOW_S", 0.1)
+    monkeypatch.setattr("neuropile.archives.web.READ_S", 0.1)
     server.files["slow"] = bytes(1 << 20)
-    monkeypatch.setattr("neuropile.archives.web.SLOW_BYTES", 1 << 20)
+    monkeypatch.setattr("neuropile.archives.wire.SLOW_BYTES", 1 << 20)
     server.drip_s = 0.05
     with pytest.raises(Passing, match="bytes came in"):
         taken(web, Place(f"{server.url}/slow"))

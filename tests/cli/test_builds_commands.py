@@ -20,7 +20,7 @@ from archives.servers_one import one_serving, serve_folder
 from readers import alffolder
 from typer.testing import CliRunner
 
-from neuropile import open_store, testing
+from neuropile import catalog, open_store, testing
 from neuropile.archives import patience
 from neuropile.cli import app
 from neuropile.errors import ArchiveError, NeuropileError, SourceChanged
@@ -299,3 +299,96 @@ def test_an_archive_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NEUROPILE_DANDI_URL", "http://127.0.0.1:9/api")
     with pytest.raises(ArchiveError, match=r"127\.0\.0\.1:9"):
         run("build", "dandi:000231", "--store", tmp_path / "store")
+
+
+# What is asked for in odd ways
+
+
+OWN_READER = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import Any
+from neuropile.types import Reader
+
+@dataclass(frozen=True)
+class Mine(Reader):
+    n: int = 1
+    def __call__(self, path: Any) -> Any:
+        return nwb.units()(path)
+"""
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_a_page_may_have_a_reader_of_its_own_on_any_engine(dandi: DandiState, tmp_path: Path, engine: str) -> None:
+    run("recipe", "new", "dandi:000231", "--out", tmp_path / "new.py")
+    body = (tmp_path / "new.py").read_text().partition('"""\n')[2].replace("reader=nwb.units()", "reader=Mine()")
+    (tmp_path / "mine.py").write_text(OWN_READER + body)
+    told = run("build", tmp_path / "mine.py", "--store", tmp_path / "store", "--engine", engine, "--workers", "2")
+    assert (told["datasets"][0]["stored"], told["n_failed"]) == (3, 0)
+    assert not (tmp_path / "__pycache__").exists()
+
+
+@pytest.mark.parametrize("text", ["raise SystemExit('bye')", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "def (", "import os.nothing", "x = 1\0"])
+def test_a_page_that_ends_or_breaks_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.py").write_text(text + "\n")
+    with pytest.raises(NeuropileError, match=r"mine\.py: not a recipe"):
+        run("build", tmp_path / "mine.py", "--store", tmp_path / "store")
+
+
+def test_a_dataset_named_twice_is_built_once(dandi: DandiState, tmp_path: Path) -> None:
+    told = run("build", "dandi:000231", "dandi:231", "dandi:000231", "--store", tmp_path / "store")
+    assert [(r["dataset"], r["stored"], r["present"]) for r in told["datasets"]] == [("dandi-000231", 3, 0)]
+
+
+def test_two_datasets_of_one_key_are_refused(tmp_path: Path) -> None:
+    for name, id in (("a", "000001"), ("b", "000002")):
+        (tmp_path / f"{name}.py").write_text(
+            "from neuropile.archives import dandi\nfrom neuropile.readers import nwb\nfrom neuropile.recipes import Recipe\n"
+            f"recipe = Recipe(key='same', title='', archive=dandi.dandiset('{id}'), reader=nwb.units(), species='', areas='', task='', "
+            "citation='', tested_on='')\n"
+        )
+    with pytest.raises(NeuropileError, match=r"a\.py and .*b\.py are two datasets of one key, same"):
+        run("build", tmp_path / "a.py", tmp_path / "b.py", "--store", tmp_path / "store")
+
+
+def test_the_key_of_an_address_is_no_other_datasets() -> None:
+    keys = {catalog.find(f"https://{place}/steinmetz.nwb{query}").key for place in ("h", "h/x", "i") for query in ("", "?id=1", "?id=2")}
+    assert len(keys) == 9
+    assert "steinmetz" not in keys
+    assert all(key.startswith(("h-steinmetz-", "i-steinmetz-")) for key in keys)
+    assert catalog.find("https://me:SECRET@h/a.nwb").key == catalog.find("https://h/a.nwb").key
+    assert len(catalog.find(f"https://h/{'x' * 300}.nwb").key) <= 80
+
+
+@pytest.mark.parametrize("what", ["http://[x", "http://h:99999/x.nwb", "s3://[b"])
+def test_an_address_that_is_none_is_told(what: str, tmp_path: Path) -> None:
+    with pytest.raises(NeuropileError, match="no address"):
+        run("build", what, "--store", tmp_path / "store")
+
+
+def test_one_dataset_that_cannot_be_listed_does_not_stop_the_other(dandi: DandiState, tmp_path: Path) -> None:
+    for more in (("--dry-run",), ("--check",), ()):
+        told = run("build", "dandi:999999", "dandi:000231", "--store", tmp_path / "store", *more, code=1)
+        ((dataset, error),) = [(r["dataset"], r["error"]) for r in told["refused"]]
+        assert dataset == "dandi-999999"
+        assert "999999" in error
+    assert len(open_store(tmp_path / "store")) == 3
+
+
+def test_a_check_and_a_dry_run_are_not_asked_for_together(tmp_path: Path) -> None:
+    with pytest.raises(NeuropileError, match="--check reads a session, --dry-run reads none"):
+        run("build", "steinmetz", "--store", tmp_path / "store", "--check", "--dry-run")
+
+
+def test_a_folder_is_held_against_the_lock_that_is_named(dandi: DandiState, files: Path, tmp_path: Path) -> None:
+    run("lock", "dandi:000231", "--out", tmp_path / "made.lock")
+    asked = ("build", "dandi:000231", "--store", tmp_path / "store", "--lock", tmp_path / "made.lock", "--from", tmp_path / "mine")
+    shutil.copytree(files, tmp_path / "mine")
+    damaged = bytearray((files / SESSIONS[0]).read_bytes())
+    damaged[-1] ^= 255
+    (tmp_path / "mine" / SESSIONS[0]).write_bytes(damaged)
+    (failed,) = run(*asked, code=1)["failed"]
+    assert failed["asset"] == SESSIONS[0]
+    shutil.copyfile(files / SESSIONS[0], tmp_path / "mine" / SESSIONS[0])
+    assert run(*asked)["n_failed"] == 0
+    assert run("build", "dandi:000231", "--store", tmp_path / "store")["datasets"][0]["present"] == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from served_archives import served
 
 from neuropile import builds, make_pile, planning, recipes
 from neuropile.archives.web import Web
+from neuropile.errors import NeuropileError
 from neuropile.recipes import Recipe
 from neuropile.session import Session
 from neuropile.store import Store, create_store
@@ -82,7 +85,8 @@ def check_session(session: Session, expected: MadeSession, recipe: Recipe) -> No
     assert record["quantity"] == expected.quantity == recipe.quantity
     assert bool(record["set_aside"]) == expected.set_aside
     assert record["species"]
-    assert (record["license"], record["citation"]) == (recipe.license or (recipe.terms_url and f"terms at {recipe.terms_url}"), recipe.citation)
+    terms = recipe.license or (recipe.terms_url and f"terms at {recipe.terms_url}") or "CC-BY-4.0"  # which the loopback archives name
+    assert (record["license"], record["citation"]) == (terms, recipe.citation)
     if expected.subject_id is not None:
         assert record["subject_id"] == expected.subject_id
     if expected.recording_id is not None:
@@ -134,3 +138,42 @@ def test_what_is_stored_is_not_fetched_again(built: Built, tmp_path: Path) -> No
     again = builds.build(plans, store, builds.Options(tmp_path / "cache"))
     assert {o.status for r in again for o in r.outcomes} == {"present"}
     assert sum(s.n_bytes for s in states) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("select", "*.nwb", "select is a tuple of texts"),
+        ("members", ["*.nwb"], "members is a tuple of texts"),
+        ("holds", ("region", 5), "holds is a tuple of texts"),
+        ("holds", ("interval/trials",), "intervals/NAME"),
+        ("archive", "dandi:000017", "archive is an archive"),
+        ("reader", len, "reader is a reader"),
+        ("tokens", "many", "tokens is a whole number"),
+        ("sessions", True, "sessions is a whole number"),
+        ("title", None, "title is a text"),
+        ("license", 5, "license is a text or None"),
+        ("set_aside", ("a", "b"), "set_aside is a tuple of pairs"),
+        ("names", (("a",),), "names is a tuple of pairs"),
+        ("session", "(?P<session>", "no regular expression"),
+        ("session", "x", "no group"),
+        ("recording", "{nope}", "names {nope}; it can be {session}, {subject}"),
+        ("recording", "{", "cannot be filled in"),
+        ("recording", "{session.__class__}", "it can be"),
+        ("quantity", "spiks", "quantity is one of spikes"),
+        ("whole", 1, "whole is True or False"),
+        ("upstream", 5, "upstream is an Upstream"),
+        ("key", "A B", "small letters"),
+    ],
+)
+def test_a_field_that_is_not_what_it_is_meant_to_be_is_told(field: str, value: Any, words: str) -> None:
+    with pytest.raises(NeuropileError, match=re.escape(words)):
+        replace(recipes.load("steinmetz"), **{field: value})
+
+
+@pytest.mark.parametrize("changed", [{"reader": None}, {"select": "*.nwb"}, {"names": ("a", "b")}, {"session": "x"}])
+def test_so_is_one_of_what_the_published_scripts_do(changed: dict[str, Any]) -> None:
+    own = recipes.load("steinmetz").upstream
+    assert own is not None
+    with pytest.raises(NeuropileError, match="upstream: "):
+        replace(own, **changed)

@@ -75,6 +75,10 @@ class Archive:
         """The files of an asset that is a folder (a Zarr store), with paths relative to it; None for one that is a file."""
         return None
 
+    def stamp(self, asset: Asset) -> str | None:
+        """What the file's own server said of its version when it was listed, as "ETag ..." or "Last-Modified ..."; None where nobody asked it."""
+        return None
+
     def facts(self, web: Web) -> Mapping[str, Any]:
         """More of what the archive says of the whole, for the page of a new recipe; {} where it says nothing."""
         return {}

@@ -16,8 +16,8 @@ from neuropile.types import Asset
 
 T = TypeVar("T")
 
-#: No deposit is known to list more files than this; a listing that goes on is taken for endless.
-MOST_FILES = 1_000_000
+#: No deposit is known to list more files than this, or on more pages; a listing that goes on is taken for endless.
+MOST_FILES, MOST_PAGES = 1_000_000, 20_000
 _HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}
 
 
@@ -28,8 +28,21 @@ def address(name: str, default: str) -> str:
 
 def token(variable: str, scheme: str = "Bearer") -> dict[str, str]:
     """The header that shows the token of an environment variable; {} where it is not set."""
-    value = os.environ.get(variable, "").strip()
+    value = secret(variable)
     return {"Authorization": f"{scheme} {value}"} if value else {}
+
+
+def secret(variable: str) -> str:
+    """What an environment variable holds, without spaces around it; "" where it is not set.
+
+    Raises
+    ------
+    ArchiveError : it is nothing that archives give out; what it is, is not told
+    """
+    value = os.environ.get(variable, "").strip()
+    if not re.fullmatch("[ -~]*", value):
+        raise ArchiveError(f"{variable} holds a line break or a letter that is no ASCII, as no token does: copy it again from its archive, or unset it")
+    return value
 
 
 def same_server(url: str, base: str) -> bool:
@@ -174,6 +187,6 @@ def pages(first: T, ask: Callable[[T], tuple[Sequence[Any], T | None]], where: s
         seen.add(page)
         rows, page = ask(page)
         n += len(rows)
-        if page in seen or n > MOST_FILES:
+        if page in seen or n > MOST_FILES or len(seen) > MOST_PAGES:
             raise ArchiveError(f"{where}: its list of files does not end ({n} rows so far); fetch them by hand and build with --from DIR")
         yield from rows

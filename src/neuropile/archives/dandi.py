@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from neuropile.archives import Archive, Listing, check_path, digests
-from neuropile.archives.answers import MOST_FILES, address, digest, get, need, objects, quoted, same_server, size, token, told, words
+from neuropile.archives.answers import MOST_FILES, MOST_PAGES, address, digest, get, need, objects, quoted, same_server, size, token, told, words
 from neuropile.archives.credits import citation, spdx
 from neuropile.archives.places import Place
 from neuropile.archives.web import Refused, Web
@@ -143,7 +143,7 @@ class Dandiset(Archive):
         seen: set[str] = set()
         n = 0
         while after:
-            if after in seen or n > MOST_FILES:
+            if after in seen or n > MOST_FILES or len(seen) > MOST_PAGES:
                 raise ArchiveError(f"dandi:{self.id}: its list of files does not end ({n} so far); use --from DIR")
             seen.add(after)
             try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from neuropile.archives import Archive, Listing, Place, budgets
-from neuropile.archives.answers import address, asking, asset, digest, get, joined, need, objects, pages, size, status_of, told, unknown, words
+from neuropile.archives.answers import address, asking, asset, digest, get, joined, need, objects, pages, secret, size, status_of, told, unknown, words
 from neuropile.archives.credits import bare_doi, citation, spdx
 from neuropile.errors import ArchiveError
 from neuropile.types import Asset
@@ -170,14 +170,16 @@ class Dataset(Archive):
 
     def _token(self, web: Web) -> str:
         """A token that is good for now, kept for as long as the client lives."""
-        own, secret = _credentials(self._told)
+        own, word = _credentials(self._told)
         with _asking:
             kept, until = web.kept.get(self._key, ("", 0.0))
             if until - time.time() < RENEW_S:
-                form = {"client_id": own, "client_secret": secret, "grant_type": "client_credentials"}
+                form = {"client_id": own, "client_secret": word, "grant_type": "client_credentials"}
                 answer = web.post(joined(self._at, "/oauth/token"), form, hint=f"Dryad does not know this account: {HINT}")
                 lasts = size(get(answer, "expires_in"))
                 kept, until = need(answer, "access_token", str, self._told), time.time() + (lasts or LASTS_S)
+                if not re.fullmatch("[!-~]+", kept):
+                    raise ArchiveError(f"{self._told}: Dryad answered with something that is no token; run again later")
                 web.kept[self._key] = (kept, until)
         return kept
 
@@ -218,8 +220,8 @@ class _Shown(Mapping[str, str]):
 
 
 def _account() -> tuple[str, str] | None:
-    own, secret = os.environ.get("NEUROPILE_DRYAD_ID"), os.environ.get("NEUROPILE_DRYAD_SECRET")
-    return (own, secret) if own and secret else None
+    own, word = secret("NEUROPILE_DRYAD_ID"), secret("NEUROPILE_DRYAD_SECRET")
+    return (own, word) if own and word else None
 
 
 def _credentials(where: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from neuropile.archives import Archive, Listing, annex, gin_api, git_tree
-from neuropile.archives.answers import address, get, quoted, token, told, words
+from neuropile.archives.answers import address, get, quoted, secret, token, told, words
 from neuropile.archives.credits import spdx
 from neuropile.archives.places import Place
 from neuropile.errors import ArchiveError
@@ -81,14 +81,14 @@ class Repository(Archive):
     @contextmanager
     def _tree(self, web: Web) -> Iterator[git_tree.Tree | gin_api.Tree]:
         """The commit. By git, which needs no account; where there is no git, by the API of GIN, which needs a token."""
-        shown, secret = token("GIN_TOKEN", "token"), token("GIN_TOKEN", "").get("Authorization", "").strip()
+        shown, word = token("GIN_TOKEN", "token"), secret("GIN_TOKEN")
         if not git_tree.available():
-            if not secret:
+            if not word:
                 raise ArchiveError(f"gin:{self.id}: listing its files needs git, or a token: install git, or set GIN_TOKEN to a token of {self.base}")
             yield gin_api.tree(self._api(), self.commit, web, shown, HINT)
             return
         # GIN takes a token for the name of a user without password
-        login = {"Authorization": f"Basic {base64.b64encode(f'{secret}:'.encode()).decode()}"} if secret else {}
+        login = {"Authorization": f"Basic {base64.b64encode(f'{word}:'.encode()).decode()}"} if word else {}
         try:
             with git_tree.fetched(f"{address('GIN', self.base)}/{self.id}", self.commit or "HEAD", login) as tree:
                 yield tree

@@ -32,6 +32,8 @@ from neuropile.types import Asset
 
 #: Of 16 to 256 kB: in benchmarks/partial.py (units of 1.9 % of the file) 16 kB fetch 2.0 % in 18 requests, this 2.1 % in 9, 256 kB 2.5 % in 8.
 BLOCK = 1 << 16
+#: No file is longer (S3, where most of them lie, takes 5 TiB), so that a lie about it is no reason to fill the memory with its blocks.
+MOST = 1 << 43
 #: So many blocks that were read last are kept in memory.
 KEPT = 64
 _BODY, _CHECK = struct.Struct("<QI"), struct.Struct("<I")
@@ -77,10 +79,15 @@ class Partial:
 
     def __init__(self, folder: Path, name: str, size: int) -> None:
         self.folder, self.size, self.path = folder, size, folder / "whole" / name
+        if not 0 <= size <= MOST:
+            raise ArchiveError(f"{name}: {size} bytes were announced, which no file has (0 to {MOST}); tell the archive's keepers")
         self.n_blocks = -(-size // BLOCK)
-        self._here = np.zeros(self.n_blocks, bool)
-        self._crc = np.zeros(self.n_blocks, np.uint32)
-        self._busy = np.zeros(self.n_blocks, bool)
+        try:  # zeros take no memory before they are written to
+            self._here = np.zeros(self.n_blocks, bool)
+            self._crc = np.zeros(self.n_blocks, np.uint32)
+            self._busy = np.zeros(self.n_blocks, bool)
+        except MemoryError:
+            raise ArchiveError(f"{name}: there is no memory to note which of its {size} bytes are here; use a machine with more") from None
         self._recent: OrderedDict[int, bytes] = OrderedDict()
         self._lock, self._changed = threading.RLock(), threading.Condition()
         self._seen = 0
@@ -258,24 +265,23 @@ class Partial:
         own: list[Run] = []
         with self._lock:
             self.refresh()
-            need = np.zeros(self.n_blocks, bool)
-            for start, stop in wanted:
-                first, last = self._blocks(start, stop)
-                need[first:last] = True
-            if self.whole:
-                need[:] = False
-            free = need & ~self._here & ~(self._busy if alone else False)
-            for first, last in [(a // BLOCK, -(-b // BLOCK)) for a, b in self._runs(free, 0)]:
+            spans = [(a, b) for a, b in (self._blocks(*run) for run in wanted) if a < b and not self.whole]
+            low, high = min((a for a, _ in spans), default=0), max((b for _, b in spans), default=0)
+            need = np.zeros(max(high - low, 0), bool)
+            for first, last in spans:
+                need[first - low : last - low] = True
+            free = need & ~self._here[low:high] & ~(self._busy[low:high] if alone else False)
+            for first, last in [(a // BLOCK, -(-b // BLOCK)) for a, b in self._runs(free, low)]:
                 own += self._taken(first, last) if alone else [(first, last)]
             self.refresh()  # what another process finished just before its claim ended
             for first, last in own:
                 self._busy[first:last] = True
         try:
             with self._lock:
-                mine = np.zeros(self.n_blocks, bool)
+                mine = np.zeros(need.size, bool)
                 for first, last in own:
-                    mine[first:last] = ~self._here[first:last]
-            yield self._runs(mine, 0)
+                    mine[first - low : last - low] = ~self._here[first:last]
+            yield self._runs(mine, low)
         finally:
             with self._lock:
                 for first, last in own:
@@ -314,7 +320,7 @@ class Partial:
                     os.rename(self.folder / "blocks.data", self.path)
                 except FileNotFoundError:
                     raise ArchiveError(f"{self.folder} was removed while {self.path.name} was fetched into it; run again") from None
-            for left in ("blocks.log", "etags.json"):
+            for left in ("blocks.log", "stamps.json"):
                 (self.folder / left).unlink(missing_ok=True)
         with self._lock:
             self.whole = True
@@ -331,17 +337,17 @@ class Partial:
             self._here[:] = False
             self._recent.clear()
             self._seen = 0
-        (self.folder / "etags.json").unlink(missing_ok=True)
+        (self.folder / "stamps.json").unlink(missing_ok=True)
 
-    def etags(self) -> dict[str, str]:
-        """The ETags under which the blocks came, by server."""
+    def stamps(self) -> dict[str, str]:
+        """The ETags, or dates of change, under which the blocks came, by server."""
         try:
-            found = json.loads((self.folder / "etags.json").read_bytes())
+            found = json.loads((self.folder / "stamps.json").read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
-    def keep_etags(self, etags: Mapping[str, str]) -> None:
+    def keep_stamps(self, stamps: Mapping[str, str]) -> None:
         """Keep them."""
-        with replacing(self.folder / "etags.json") as path:
-            path.write_text(json.dumps(dict(etags)))
+        with replacing(self.folder / "stamps.json") as path:
+            path.write_text(json.dumps(dict(stamps)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-from neuropile.archives import Archive
+from neuropile.archives import Archive, digests
 from neuropile.archives.partial import BLOCK, Partial, Rotten, Run, home, opened
 from neuropile.archives.patience import Passing, Patience
 from neuropile.archives.places import Place
@@ -27,6 +28,7 @@ OTHERS_S = 60.0
 #: How often a file that keeps rotting on this disk is fetched again.
 ROTS = 3
 
+_log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
 T = TypeVar("T")
 
@@ -105,10 +107,10 @@ class Pulling(Asking):
 
     def __init__(self, archive: Archive, asset: Asset, web: Web, cache: Path, progress: Progress = ignore) -> None:
         super().__init__(archive, asset, web)
-        self._progress, self._first = progress, True
+        self._progress, self._first, self._warned = progress, True, False
         self.size = asset.bytes if asset.bytes is not None else self._size()
         self.partial: Partial = opened(home(cache, archive, asset, self.size), asset.path.rpartition("/")[2], self.size)
-        self._etags = self.partial.etags() if not self.partial.whole else {}
+        self._stamps = self.partial.stamps() if not self.partial.whole else {}
 
     def _size(self) -> int:
         size = self.each_place(lambda place: self.web.about(place)).size
@@ -223,16 +225,26 @@ class Pulling(Asking):
     def _check(self, answer: Answer) -> None:
         if answer.size is not None and answer.size != self.size:
             raise SourceChanged(self._changed(f"{answer.size} bytes"))
-        if answer.etag is None:
+        stamp = f"ETag {answer.etag}" if answer.etag else f"Last-Modified {answer.modified}" if answer.modified else None
+        if stamp is None:
+            self._warn()
             return
-        known = self._etags.get(answer.host)
-        if known is None:
-            self._etags[answer.host] = answer.etag
-            self.partial.keep_etags(self._etags)
-        elif known != answer.etag:
-            self._etags = {}
-            self.partial.discard()
-            raise SourceChanged(self._changed(f"ETag {answer.etag}", f"ETag {known}"))
+        # where the server that was listed answers itself, the listing counts; of others, what they said first
+        listed = None if answer.elsewhere else self.archive.stamp(self.asset)
+        for known in (listed, self._stamps.get(answer.host)):
+            if known is not None and known != stamp and known.partition(" ")[0] == stamp.partition(" ")[0]:
+                self._stamps = {}
+                self.partial.discard()
+                raise SourceChanged(self._changed(stamp, known))
+        if answer.host not in self._stamps:
+            self._stamps[answer.host] = stamp
+            self.partial.keep_stamps(self._stamps)
+
+    def _warn(self) -> None:
+        """Once, of a file that could change without anybody knowing."""
+        if not self._warned and not digests.claims(self.asset):
+            self._warned = True
+            _log.warning("%s: its server says nothing of its version: a change while it is read would go unnoticed", self.asset.path)
 
     def _changed(self, now: str, then: str = "") -> str:
         where = f"{self.archive.name}:{self.archive.id}"

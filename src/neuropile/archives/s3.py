@@ -17,6 +17,8 @@ from neuropile.errors import ArchiveError
 from neuropile.types import Asset
 
 HINT = "buckets are read without credentials here: ask its keepers to open it, or fetch the files by hand and use --from DIR"
+#: A page of 1000 keys has some tens of thousands.
+MAX_TAGS = 500_000
 _SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -54,6 +56,11 @@ class Bucket(Archive):
         """The object, at its version where one is known."""
         version = "" if asset.version is None or asset.version.startswith("etag:") else f"?versionId={quote(asset.version, safe='')}"
         return [Place(f"{self._at}/{quote(asset.path, safe='/')}{version}")]
+
+    def stamp(self, asset: Asset) -> str | None:
+        """The ETag of the listing; what has a version is asked for at that version."""
+        marked, _, etag = (asset.version or "").partition("etag:")
+        return f"ETag {etag}" if etag and not marked else None
 
     @property
     def _at(self) -> str:
@@ -117,6 +124,8 @@ def parsed(data: bytes, where: str) -> ElementTree.Element:
     ------
     ArchiveError : it is no XML, or an error that S3 tells in XML
     """
+    if data.count(b"<") > MAX_TAGS:
+        raise ArchiveError(f"{where}: its listing has more than {MAX_TAGS} tags, which no page of one has")
     if b"<!" in data.replace(b"<!--", b""):
         raise ArchiveError(f"{where}: its listing declares entities, which none does")
     try:

@@ -78,11 +78,22 @@ def telling(place: Any) -> Iterator[None]:
     """Whatever a reader makes of a failed fetch, the error that leaves this block is the archive's own."""
     try:
         yield
-    except Exception as e:
+    except Exception:
         failure = getattr(getattr(place, "fs", None), "failure", None)
-        if failure is not None and failure is not e:
-            raise failure from None
+        if failure is not None:
+            raise _told(failure) from None
         raise
+
+
+def _told(error: NeuropileError) -> NeuropileError:
+    """The same error of nowhere.
+
+    A traceback holds all that was at work when it happened, and so HDF5's objects beyond the end of HDF5: the interpreter dies
+    of them at its exit.
+    """
+    new = type(error).__new__(type(error), *error.args)
+    new.__dict__.update(error.__dict__)
+    return new
 
 
 class _Far(Pulling):
@@ -156,11 +167,11 @@ class Files(AbstractFileSystem):
     @contextmanager
     def _failing(self) -> Iterator[None]:
         if self.failure is not None:
-            raise self.failure
+            raise _told(self.failure)
         try:
             yield
         except ArchiveError as e:
-            self.failure = e
+            self.failure = self.failure or _told(e)
             raise
 
     def _entries(self) -> dict[str, dict[str, Any]]:

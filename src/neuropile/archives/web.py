@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +17,7 @@ import httpx
 from neuropile.archives import patience
 from neuropile.archives.patience import PASSING, Passing, asked_wait, persist
 from neuropile.archives.places import Place
+from neuropile.archives.wire import begin, broken_is_passing, client, drain, shown, unpacked, words
 from neuropile.errors import ArchiveError
 
 #: So many requests are under way at one server at a time; some ask for fewer.
@@ -27,12 +26,9 @@ AT_ONCE_OF = {"zenodo.org": 2, "gin.g-node.org": 2, "api.figshare.com": 1, "data
 CONNECT_S, READ_S = 20.0, 120.0
 #: GIN has been seen to take seven minutes for an answer.
 READ_S_OF = {"gin.g-node.org": 600.0}
-#: A body that brings less than this in so many seconds is given up as if the connection were lost.
-SLOW_BYTES, SLOW_S = 64 << 10, 120.0
 MAX_REDIRECTS = 10
-#: What is read whole is no longer than this.
-MAX_PAGE = 1 << 28
-CHUNK = 1 << 16
+#: What is read whole is no longer than this unpacked, and has no more values; the longest pages that are known have some MB.
+MAX_PAGE, MAX_VALUES = 1 << 26, 3_000_000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PAGES = (".html", ".htm", ".xhtml")
 
@@ -63,31 +59,31 @@ class Answer:
     """A file's bytes about to come.
 
     start, stop : which bytes; `stop` is None where the server does not say how many
-    size : of the whole file, where the server says; etag : its ETag unless it is weak; host : who sends
+    size : of the whole file, where the server says; etag, modified : its version, where the server says (see `_stamps`)
+    host : who sends; elsewhere : it is not who was asked, but to whom that one sent us
     whole : bytes were asked for and the whole file comes
     """
 
-    def __init__(self, response: httpx.Response, asked: tuple[int, int | None]) -> None:
+    def __init__(self, response: httpx.Response, asked: tuple[int, int | None], elsewhere: bool = False) -> None:
         self._response, headers = response, response.headers
         length = int(headers["content-length"]) if headers.get("content-length", "").isdigit() else None
         self.start, self.stop, self.size, self.whole = 0, length, length, False
-        self.host = response.url.netloc.decode()
-        tag = headers.get("etag", "")
-        self.etag = tag.strip('"') or None if not tag.startswith("W/") else None
+        self.host, self.elsewhere = response.url.netloc.decode(), elsewhere
+        self.etag, self.modified = _stamps(headers)
         if response.status_code == 206:
             self._place(headers.get("content-range", ""), asked, length)
         else:
             self.whole = asked != (0, None)
 
     def _place(self, said: str, asked: tuple[int, int | None], length: int | None) -> None:
-        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", said.strip())
+        match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", said.strip())
         if match is None:
-            raise ArchiveError(f"{_shown(self._response.url)}: a part was sent that does not say which (Content-Range: {said!r})")
+            raise ArchiveError(f"{shown(self._response.url)}: a part was sent that does not say which (Content-Range: {said!r})")
         self.start, self.stop = int(match[1]), int(match[2]) + 1
         self.size = None if match[3] == "*" else int(match[3])
         end = self.stop if self.size is None else self.size
         if self.start != asked[0] or self.stop != (end if asked[1] is None else min(asked[1], end)) or length not in (None, self.stop - self.start):
-            raise ArchiveError(f"{_shown(self._response.url)}: asked for bytes {asked[0]}-{asked[1] or ''}, got {said!r}")
+            raise ArchiveError(f"{shown(self._response.url)}: asked for bytes {asked[0]}-{asked[1] or ''}, got {said!r}")
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes as they come, exactly as many as announced.
@@ -96,17 +92,23 @@ class Answer:
         ------
         Passing : the connection broke, or hardly anything comes
         """
-        where, came, since, counted = _shown(self._response.url), 0, time.monotonic(), 0
-        with _broken_is_passing(where):
-            for data in self._response.iter_raw(CHUNK):
+        where, came = shown(self._response.url), 0
+        with broken_is_passing(where):
+            for data in self._response.iter_raw():
                 came += len(data)
                 yield data
-                if time.monotonic() - since > SLOW_S:
-                    if came - counted < SLOW_BYTES:
-                        raise Passing(f"{where}: {came - counted} bytes came in {SLOW_S:.0f} s")
-                    since, counted = time.monotonic(), came
         if self.stop is not None and came != self.stop - self.start:
             raise Passing(f"{where}: {came} bytes came of {self.stop - self.start}")
+
+
+def _stamps(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """What tells a file from the one that stood there before: its ETag (of a weak one what it says), and when it was last changed.
+
+    Some servers say of each answer that it was changed just now; that tells nothing.
+    """
+    etag = headers.get("etag", "").strip().removeprefix("W/").strip('"') or None
+    modified = headers.get("last-modified", "").strip() or None
+    return etag, None if modified == headers.get("date", "").strip() else modified
 
 
 class _Host:
@@ -129,7 +131,7 @@ class Web:
         agent = f"neuropile/{__version__} (https://pypi.org/project/neuropile)"
         timeout = httpx.Timeout(READ_S, connect=CONNECT_S, pool=None)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
-        self._client = httpx.Client(headers={"User-Agent": agent, "Accept": "*/*"}, timeout=timeout, limits=limits, verify=_certificates())
+        self._client = client({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "gzip"}, timeout, limits)
         self._hosts: dict[bytes, _Host] = {}
         self._lock = threading.Lock()
         self.kept: dict[str, Any] = {}
@@ -175,7 +177,7 @@ class Web:
         """
         with self.ask(place, start, stop) as answer:
             if answer.whole:
-                raise Whole(f"{_shown(place.url)}: the server ignores byte ranges")
+                raise Whole(f"{shown(place.url)}: the server ignores byte ranges")
             yield from answer.chunks()
 
     @contextmanager
@@ -186,12 +188,13 @@ class Web:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with self._sent(self._request("GET", _safe(place.url), headers=headers)) as response:
             if response.status_code == 416:
-                raise Refused(f"{_shown(place.url)}: the server has no bytes {start}-{stop or ''} ({response.headers.get('content-range', 'no size')})", 416)
-            _check_status(response, "", elsewhere=response.request.url.netloc != httpx.URL(_safe(place.url)).netloc)
+                raise Refused(f"{shown(place.url)}: the server has no bytes {start}-{stop or ''} ({response.headers.get('content-range', 'no size')})", 416)
+            elsewhere = response.request.url.netloc != httpx.URL(_safe(place.url)).netloc
+            _check_status(response, "", elsewhere)
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "text/html" and not urlsplit(place.url).path.lower().endswith(_PAGES):
-                raise ArchiveError(f"{_shown(response.url)}: a web page came instead of data ({_begin(response)}); the archive may be asking for a browser")
-            yield Answer(response, (start, stop))
+                raise ArchiveError(f"{shown(response.url)}: a web page came instead of data ({begin(response)}); the archive may be asking for a browser")
+            yield Answer(response, (start, stop), elsewhere)
 
     def about(self, place: Place) -> About:
         """What a server says of a file, from its first byte: a signed address may refuse HEAD, and HEAD may lie."""
@@ -199,9 +202,8 @@ class Web:
         def once() -> About:
             try:
                 with self.ask(place, 0, 1) as answer:
-                    modified = answer._response.headers.get("last-modified")
-                    _drain(answer._response)
-                    return About(answer.size, answer.etag, modified, not answer.whole)
+                    drain(answer._response)
+                    return About(answer.size, answer.etag, answer.modified, not answer.whole)
             except Refused as e:
                 if e.status == 416 and "bytes */0" in str(e):
                     return About(0, None, None, True)
@@ -213,22 +215,24 @@ class Web:
         with self._sent(request) as response:
             _check_status(response, hint)
             parts, n = [], 0
-            with _broken_is_passing(_shown(request.url)):
-                for data in response.iter_bytes(CHUNK):
+            with broken_is_passing(shown(request.url)):
+                for data in unpacked(response):
                     parts.append(data)
                     n += len(data)
                     if n > MAX_PAGE:
-                        raise ArchiveError(f"{_shown(request.url)}: its answer is longer than {MAX_PAGE >> 20} MB")
+                        raise ArchiveError(f"{shown(request.url)}: its answer is longer than {MAX_PAGE >> 20} MB, which no page of a list is")
             headers = [(k, v) for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length", "transfer-encoding")]
             return httpx.Response(200, headers=headers, content=b"".join(parts), request=response.request)
 
     def parsed(self, response: httpx.Response) -> Any:
-        """The JSON of an answer; ArchiveError where it is none."""
+        """The JSON of an answer; ArchiveError where it is none, or of so many values that they would fill the memory."""
+        if sum(map(response.content.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise ArchiveError(f"{shown(response.url)}: its answer has more than {MAX_VALUES} values, which no page of a list has")
         try:
             return _characters(json.loads(response.content))
         except (ValueError, RecursionError):
             kind = response.headers.get("content-type", "no type")
-            raise ArchiveError(f"{_shown(response.url)}: sought JSON, got {kind}: {_words(response.content)}") from None
+            raise ArchiveError(f"{shown(response.url)}: sought JSON, got {kind}: {words(response.content)}") from None
 
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
@@ -237,10 +241,10 @@ class Web:
             host = self._host(request.url.host, request.url.netloc)
             quiet_s = host.quiet_until - time.monotonic()
             if quiet_s > patience.MAX_WAIT_S:  # it said so when it was asked last
-                raise Passing(f"{_shown(request.url)}: not asked (too many requests before)", quiet_s)
+                raise Passing(f"{shown(request.url)}: not asked (too many requests before)", quiet_s)
             time.sleep(max(quiet_s, 0.0))
             with host.free:
-                with _broken_is_passing(_shown(request.url)):
+                with broken_is_passing(shown(request.url)):
                     response = self._client.send(request, stream=True, follow_redirects=False)
                 try:
                     if response.status_code not in _REDIRECTS or "location" not in response.headers:
@@ -248,19 +252,19 @@ class Web:
                             raise _passing(response, host)
                         yield response
                         return
-                    _drain(response)
+                    drain(response)
                 finally:
                     response.close()
             request = self._redirected(request, response.headers["location"])
-        raise ArchiveError(f"{_shown(request.url)}: more than {MAX_REDIRECTS} redirects")
+        raise ArchiveError(f"{shown(request.url)}: more than {MAX_REDIRECTS} redirects")
 
     def _redirected(self, request: httpx.Request, location: str) -> httpx.Request:
         try:
             url = request.url.join(location)
         except (httpx.InvalidURL, ValueError):
-            raise ArchiveError(f"{_shown(request.url)}: redirects to no address: {_shown(location)}") from None
+            raise ArchiveError(f"{shown(request.url)}: redirects to no address: {shown(location)}") from None
         if url.scheme not in ("http", "https") or (request.url.scheme == "https" and url.scheme == "http" and url.host != request.url.host):
-            raise ArchiveError(f"{_shown(request.url)}: redirects to {_shown(url)}, which is not followed")
+            raise ArchiveError(f"{shown(request.url)}: redirects to {shown(url)}, which is not followed")
         headers = dict(request.headers)
         if (url.scheme, url.host, url.port) != (request.url.scheme, request.url.host, request.url.port):
             keep = ("user-agent", "accept", "accept-encoding", "range", "connection")
@@ -274,26 +278,14 @@ class Web:
             host = httpx.URL(url).host
             timeout = httpx.Timeout(READ_S_OF.get(host, READ_S), connect=CONNECT_S, pool=None)
             return self._client.build_request(method, url, timeout=timeout, **what)
-        except (httpx.InvalidURL, ValueError, TypeError) as e:
-            raise ArchiveError(f"{_shown(str(url)[:200])}: no address that can be asked ({e})") from None
+        except httpx.InvalidURL as e:
+            raise ArchiveError(f"{shown(str(url)[:200])}: no address that can be asked ({e})") from None
+        except (ValueError, TypeError):  # whose text may have a header's value
+            raise ArchiveError(f"{shown(str(url)[:200])}: no address that can be asked, or a token that is no ASCII") from None
 
     def _host(self, name: str, netloc: bytes) -> _Host:
         with self._lock:
             return self._hosts.setdefault(netloc, _Host(name))
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Whom to believe; reading them takes as long as a request."""
-    return httpx.create_ssl_context()
-
-
-def _drain(response: httpx.Response) -> None:
-    """Read a short body that nobody wants, so that its connection can be used again."""
-    with suppress(httpx.HTTPError):
-        if int(response.headers.get("content-length") or CHUNK + 1) <= CHUNK:
-            for _ in response.iter_raw():
-                pass
 
 
 def _passing(response: httpx.Response, host: _Host) -> Passing:
@@ -302,18 +294,18 @@ def _passing(response: httpx.Response, host: _Host) -> Passing:
         wait_s = asked_wait(response.headers)
     if wait_s and status == 429:  # nobody else should ask it meanwhile
         host.quiet_until = max(host.quiet_until, time.monotonic() + wait_s)
-    return Passing(f"{_shown(response.url)}: HTTP {status}{' (too many requests)' if status == 429 else ''}", wait_s)
+    return Passing(f"{shown(response.url)}: HTTP {status}{' (too many requests)' if status == 429 else ''}", wait_s)
 
 
 def _check_status(response: httpx.Response, hint: str, elsewhere: bool = False) -> None:
     """Raise where an answer is none; `elsewhere`: it is from a server that another sent us to."""
-    status, where = response.status_code, _shown(response.url)
+    status, where = response.status_code, shown(response.url)
     if status in (200, 206):
         return
     if status in (201, 202, 204, 205):
         asked = response.headers.get("x-amzn-waf-action", "")
         raise ArchiveError(f"{where}: an empty answer came instead of data (HTTP {status}{f', a {asked} for browsers' if asked else ''})")
-    said = _begin(response)
+    said = begin(response)
     code = response.headers.get("x-error-code")
     text = f"{where}: HTTP {status}{f' {code}' if code else ''}{f' ({said})' if said else ''}"
     if status == 403 and (elsewhere or "expired" in said.lower()):  # a signed address to which we were sent: the stable one gives a new one
@@ -334,46 +326,6 @@ def _characters(value: Any) -> Any:
     return {_characters(k): _characters(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _begin(response: httpx.Response) -> str:
-    """The first words of an answer."""
-    data = b""
-    try:
-        for part in response.iter_bytes(4096):
-            data += part
-            if len(data) >= 4096:
-                break
-    except httpx.HTTPError:
-        pass
-    return _words(data)
-
-
-def _words(data: bytes) -> str:
-    text = data[:4096].decode("utf-8", "replace")
-    title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    plain = re.sub(r"<[^>]*>", " ", title[1] if title else text)
-    return " ".join(plain.split())[:160]
-
-
-@contextmanager
-def _broken_is_passing(where: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx.TimeoutException as e:
-        raise Passing(f"{where}: no answer in time ({type(e).__name__})") from e
-    except httpx.TransportError as e:
-        if isinstance(e, httpx.UnsupportedProtocol):
-            raise ArchiveError(f"{where}: not an address of the web") from None
-        raise Passing(f"{where}: the connection failed ({type(e).__name__}: {e})") from e
-    except (httpx.InvalidURL, httpx.DecodingError) as e:
-        raise ArchiveError(f"{where}: {e}") from None
-
-
 def _safe(url: str) -> str:
     """An address whose spaces and other characters that may not stand in one are encoded; what is encoded stays."""
     return re.sub(r"[^!-~]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), url)
-
-
-def _shown(url: Any) -> str:
-    """A URL without what may be secret in it: user, password, query."""
-    parts = urlsplit(str(url))
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else str(url).partition("?")[0]

@@ -13,7 +13,9 @@ from neuropile.cli import engines
 from neuropile.cli.output import Json, emit, place, say, table
 
 if TYPE_CHECKING:
-    from neuropile.planning import DatasetPlan
+    from neuropile.builds import Options
+    from neuropile.planning import DatasetPlan, Wish
+    from neuropile.recipes import Recipe
 
 _WHAT = "Keys of the catalogue; dandi:ID, zenodo:ID, dryad:ID, figshare:ID, osf:ID, gin:OWNER/REPO, hf:OWNER/NAME, one:TAG; URLs; recipe pages."
 What = Annotated[list[str], typer.Argument(help=_WHAT)]
@@ -52,27 +54,23 @@ def build(
     Example: neuropile build steinmetz dandi:000231 --store store --workers 4 --engine processes
     """
     from neuropile import builds, catalog, planning
-    from neuropile.archives.web import Web
     from neuropile.errors import NeuropileError
     from neuropile.store import create_store
 
     if compat not in (None, "upstream"):
         raise NeuropileError(f"--compat is {compat!r}; there is one other way of reading: --compat upstream")
-    if source is not None and len(what) > 1:
-        raise NeuropileError(f"--from gives the files of one dataset, not of {len(what)}; build them one by one")
-    if lock is not None and len(what) > 1:
-        raise NeuropileError(f"--lock is of one dataset, and these are {len(what)}; build them one by one")
-    wish = planning.Wish(assets=tuple(assets or ()), limit=limit, upstream=compat is not None, source=source, update=update)
-    found = [catalog.find(w) for w in what]
-    with Web() as web:
-        plans = [planning.make_plan(r, wish, web, lock or builds.lock_path(store, r.key)) for r in found]
-        options = builds.Options(builds.cache_folder(cache), keep_cache, replace, limit)
-        checks = [builds.check(p, options, web, options.cache / "listed") for p in plans] if check else []
-    if dry_run:
-        _tell_plans(plans, store, as_json)
-    if check:
-        _tell_checks(checks, as_json)
-    if dry_run or check:
+    if check and dry_run:
+        raise NeuropileError("--check reads a session, --dry-run reads none; give one of them")
+    found = catalog.find_all(what)
+    if source is not None and len(found) > 1:
+        raise NeuropileError(f"--from gives the files of one dataset, not of {len(found)}; build them one by one")
+    if lock is not None and len(found) > 1:
+        raise NeuropileError(f"--lock is of one dataset, and these are {len(found)}; build them one by one")
+    wish = planning.Wish(assets=tuple(assets or ()), limit=limit, upstream=compat is not None, source=source, update=update, lock=lock)
+    options = builds.Options(builds.cache_folder(cache), keep_cache, replace, limit)
+    plans, checks, refused = _planned(found, wish, store, options, check)
+    if dry_run or check or not plans:
+        _tell_plans(plans, store, refused, as_json) if not check else _tell_checks(checks, refused, as_json)
         return
     opened = create_store(store)
     with _Board({p.dataset: None if p.sessions is None else len(p.sessions) for p in plans}) as board:
@@ -80,7 +78,34 @@ def build(
     for plan in plans:
         if plan.added:
             say(f"{plan.dataset}: {plan.added} files were added to the archive since it was locked, and are not taken; --update takes them")
-    _tell_reports(reports, store, as_json)
+    _tell_reports(reports, store, refused, as_json)
+
+
+def _planned(
+    found: list[Recipe], wish: Wish, store: Any, options: Options, check: bool
+) -> tuple[list[DatasetPlan], list[dict[str, Any]], list[dict[str, str]]]:
+    """The plans, what their checks found, and which datasets cannot be planned or looked at, and why; the only one raises."""
+    from neuropile import builds, planning
+    from neuropile.archives.web import Web
+    from neuropile.errors import NeuropileError
+
+    plans, checks, refused = [], [], []
+    with Web() as web:
+        for recipe in found:
+            try:
+                plan = planning.make_plan(recipe, wish, web, builds.lock_path(store, recipe.key))
+                checks += [builds.check(plan, options, web, options.cache / "listed")] if check else []
+                plans.append(plan)
+            except NeuropileError as e:
+                if len(found) == 1:
+                    raise
+                refused.append({"dataset": recipe.key, "error": str(e)})
+    return plans, checks, refused
+
+
+def _tell_refused(refused: list[dict[str, str]]) -> None:
+    for row in refused:
+        say(f"error: {row['dataset']}: {row['error']}")
 
 
 class _Board:
@@ -133,11 +158,12 @@ class _Board:
         return out
 
 
-def _tell_plans(plans: list[DatasetPlan], store: Any, as_json: bool) -> None:
+def _tell_plans(plans: list[DatasetPlan], store: Any, refused: list[dict[str, str]], as_json: bool) -> None:
     from neuropile import builds
 
     rows = [builds.foreseen(p) for p in plans]
     free = builds.disk_free(store)
+    _tell_refused(refused)
     if not as_json:
         shown = [{**r, "sessions": "in them" if r["sessions"] is None else r["sessions"], "GB": (r["bytes"] or 0) / 1e9, "read": r["moved"]} for r in rows]
         table(shown, ["dataset", "sessions", "files", "GB", "read", "license"])
@@ -146,10 +172,13 @@ def _tell_plans(plans: list[DatasetPlan], store: Any, as_json: bool) -> None:
                 print(f"{r['dataset']}: the whole dataset is expected to have {r['tokens']:,} tokens and to take some {r['store_bytes'] / 1e9:.1f} GB here")
         if free is not None:
             print(f"{free / 1e9:,.1f} GB are free at {store}")
-    emit({"store": str(store), "datasets": rows, "disk_free": free}, as_json)
+    emit({"store": str(store), "datasets": rows, "refused": refused, "disk_free": free}, as_json)
+    if refused:
+        raise typer.Exit(1)
 
 
-def _tell_checks(checks: list[dict[str, Any]], as_json: bool) -> None:
+def _tell_checks(checks: list[dict[str, Any]], refused: list[dict[str, str]], as_json: bool) -> None:
+    _tell_refused(refused)
     if not as_json:
         for found in checks:
             print(f"{found['dataset']}, its smallest session: {found['asset']}: {found['units']} units, {found['spikes']:,} spikes, {found['quantity']}")
@@ -157,12 +186,12 @@ def _tell_checks(checks: list[dict[str, Any]], as_json: bool) -> None:
                 print(f"  differs: {difference}")
             if not found["differs"]:
                 print("  this session is as the recipe says")
-    emit({"checks": checks}, as_json)
-    if any(c["differs"] for c in checks):
+    emit({"checks": checks, "refused": refused}, as_json)
+    if refused or any(c["differs"] for c in checks):
         raise typer.Exit(1)
 
 
-def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
+def _tell_reports(reports: list[Any], store: Any, refused: list[dict[str, str]], as_json: bool) -> None:
     from neuropile.types import EVENT_QUANTITIES
 
     rows = [r.row() for r in reports]
@@ -171,6 +200,7 @@ def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
     for kind, outcomes in (("skipped", skipped), ("error", failed)):
         for outcome in outcomes:
             say(f"{kind}: {outcome.session}: {outcome.error}")
+    _tell_refused(refused)
     if not as_json:
         table(rows, ["dataset", *(n for n in ("stored", "present", "skipped", "failed") if any(r[n] for r in rows)), "units", "spikes", "tokens"])
         print("\n".join(f"{r['dataset']}: {remark}" for r in rows for remark in r["remarks"]))
@@ -178,8 +208,8 @@ def _tell_reports(reports: list[Any], store: Any, as_json: bool) -> None:
         if not failed and any(r.plan.recipe.quantity in EVENT_QUANTITIES for r in reports):
             say(f"next: neuropile pile {store} --out pile.parquet")
     told = {name: [{"session": o.session, "asset": str(o.path), "error": o.error} for o in own] for name, own in (("skipped", skipped), ("failed", failed))}
-    emit({"store": str(store), "datasets": rows, **told, "n_failed": len(failed)}, as_json)
-    if failed:
+    emit({"store": str(store), "datasets": rows, **told, "n_failed": len(failed), "refused": refused}, as_json)
+    if failed or refused:
         raise typer.Exit(1)
 
 
@@ -230,11 +260,12 @@ def lock(
     from neuropile.archives.web import Web
     from neuropile.errors import NeuropileError
 
-    if out is not None and len(what) > 1:
-        raise NeuropileError(f"--out names one file, and these are {len(what)} datasets; leave it out, or lock them one by one")
+    found = known.find_all(what)
+    if out is not None and len(found) > 1:
+        raise NeuropileError(f"--out names one file, and these are {len(found)} datasets; leave it out, or lock them one by one")
     rows = []
     with Web() as web:
-        for recipe in map(known.find, what):
+        for recipe in found:
             listing = recipe.archive.list(web)
             path = out or Path(f"{recipe.key}.lock")
             locks.write(listing, path)
