@@ -42,6 +42,7 @@ def test_its_facts_are_there(key: str) -> None:
     assert recipe.tokens
     assert recipe.tokens > 0
     assert recipe.differs, "what the published scripts do here and what is done instead"
+    assert all(sentence.endswith((".", ")")) for sentence in recipe.differs)
     assert recipe.upstream is not None
     assert hash(recipe) == hash(recipes.load(key))
     assert recipes.__doc__ != importlib.import_module(f"neuropile.recipes.{key.replace('-', '_')}").__doc__
@@ -99,13 +100,24 @@ def check_session(session: Session, expected: MadeSession, recipe: Recipe) -> No
         assert np.array_equal(session.counts(expected.bin_width, start=middle[0], stop=middle[1]).values, expected.counts)
         assert record["n_spikes"] == expected.counts.sum()
     if expected.signal is not None:
-        assert np.array_equal(session.signals[expected.quantity].values, expected.signal, equal_nan=True)
+        signal = session.signals[expected.quantity]
+        assert np.array_equal(signal.values, expected.signal, equal_nan=True)
+        assert expected.observed is not None
+        check_times(np.asarray(signal["time"]), expected.observed)
     if expected.observed is not None:
         spans = session.intervals["observed"][["start_s", "stop_s"]].drop_duplicates()
         assert np.allclose(spans.to_numpy(), expected.observed, atol=1.01 / record["ticks_per_s"])
     held = {f"intervals/{n}" for n in session.intervals} | {f"signals/{n}" for n in session.signals} | {"observed"}
     held |= {c for c in session.units.columns if session.units[c].notna().any()}
     assert set(recipe.holds) <= held
+
+
+def check_times(times: np.ndarray, observed: np.ndarray) -> None:
+    """Every sample begins in observed time, the first of each span with it."""
+    span = np.searchsorted(observed[:, 0], times + 1e-9, side="right") - 1
+    assert np.all(np.diff(times) > 0)
+    assert np.all(times < observed[span, 1] - 1e-9)
+    assert np.allclose([times[span == s].min() for s in range(len(observed))], observed[:, 0], atol=1e-9)
 
 
 def test_the_published_way_gives_the_rows_of_the_published_rule(built: Built) -> None:
