@@ -45,7 +45,7 @@ def test_blocks_are_as_long_as_was_measured_best():
 
 def test_units_tables_begin_with_the_canonical_columns_and_keep_the_rest():
     source = pa.table({"snr": [1.0, 2.0], "unit_id": ["a", "b"], "region": ["CA1", None], "src_kept": [1, 2], "depth_um": [10, 20]})
-    table = layout.conform_units(source)
+    table = layout.conform(source, layout.UNIT_SCHEMA)
     assert table.column_names == [*layout.UNIT_SCHEMA.names, "src_snr", "src_kept"]
     assert table.select(layout.UNIT_SCHEMA.names).schema == layout.UNIT_SCHEMA
     assert table.column("depth_um").to_pylist() == [10.0, 20.0]
@@ -64,7 +64,7 @@ def test_intervals_begin_with_the_canonical_columns_and_keep_the_rest():
 @pytest.mark.parametrize("column", [["deep"], [[1.0, 2.0]], [{"x": 1}]])
 def test_a_column_of_another_kind_is_named(column):
     with pytest.raises(UnreadableFile, match="column depth_um should hold double"):
-        layout.conform_units(pa.table({"unit_id": ["a"], "depth_um": column}))
+        layout.conform(pa.table({"unit_id": ["a"], "depth_um": column}), layout.UNIT_SCHEMA)
 
 
 TABLE = pa.table({"f": [1.5, None], "n": [1, 2], "s": ["x", None], "b": [True, False], "l": [["p"], []], "none": pa.nulls(2)})

@@ -49,7 +49,7 @@ class ContentDigest:
         else:
             self.text(*column.to_pylist())
 
-    def session(self, facts: tuple[str, str, int], units: pa.Table, intervals: Mapping[str, pa.Table]) -> None:
+    def session(self, facts: tuple[str, str, int], units: pa.Table, intervals: Mapping[str, pa.Table], channels: pa.Table | None) -> None:
         """Take in a session's tables.
 
         facts : its quantity, its clock and its ticks a second
@@ -58,6 +58,8 @@ class ContentDigest:
         self.table("units", units)
         for name in sorted(intervals):
             self.table(f"intervals/{name}", intervals[name])
+        if channels is not None:
+            self.table("channels", channels)
 
     def spikes(self, trains: Iterable[np.ndarray], n_spikes: int) -> None:
         """Take in every unit's sorted ticks, unit by unit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile import parquet, remote
-from neuropile.errors import StoreError
+from neuropile.errors import NotThere, StoreError
 from neuropile.groups import LocalGroups, RemoteGroups, open_groups
 
 #: How many spikes are decoded at a time when a whole session is counted: bounds memory, not the result.
@@ -91,3 +92,28 @@ class SpikeFile:
         if ticks is not None:
             keep &= (tick >= ticks[0]) & (tick < ticks[1])
         return (unit, tick) if keep.all() else (unit[keep], tick[keep])
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """Ragged spike trains: unit i fired at `times[offsets[i]:offsets[i + 1]]`.
+
+    times : (event,) float64 seconds, the centre of each tick; offsets : (unit + 1,) int64; unit_ids : (unit,)
+    """
+
+    times: np.ndarray
+    offsets: np.ndarray
+    unit_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.unit_ids)
+
+    def __repr__(self) -> str:
+        return f"<Spikes: {len(self.times)} of {len(self)} units>"
+
+    def __getitem__(self, unit: int | str) -> np.ndarray:
+        """One unit's times, by position or by its id."""
+        if isinstance(unit, str) and unit not in self.unit_ids:
+            raise NotThere(f"no unit {unit!r} among {len(self)}; unit ids look like {next(iter(self.unit_ids), None)!r}")
+        i = self.unit_ids.index(unit) if isinstance(unit, str) else range(len(self))[unit]
+        return self.times[self.offsets[i] : self.offsets[i + 1]]

@@ -29,6 +29,7 @@ SESSION_FILE = "session.json"
 SESSION_KIND = "neuropile session"
 UNITS_FILE = "units.parquet"
 SPIKES_FILE = "spikes.parquet"
+CHANNELS_FILE = "channels.parquet"
 SIGNALS_FOLDER = "signals.zarr"
 INTERVALS_FOLDER = "intervals"
 INDEX_FOLDER = "index"
@@ -61,6 +62,18 @@ UNIT_SCHEMA = pa.schema(
         pa.field("quantity", pa.string()),
         pa.field("n_spikes", pa.int64()),
         pa.field("rate_hz", pa.float64()),
+    ]
+)
+
+#: The columns every table of channels begins with: as those of units; lateral_um is across the probe.
+CHANNEL_SCHEMA = pa.schema(
+    [
+        pa.field("channel_id", pa.string()),
+        pa.field("probe", pa.string()),
+        *(pa.field(name, pa.float64()) for name in ("depth_um", "lateral_um", "x_um", "y_um", "z_um")),
+        pa.field("region", pa.string()),
+        pa.field("allen_id", pa.int64()),
+        *(pa.field(name, pa.string()) for name in ("allen", "beryl", "cosmos", "swanson")),
     ]
 )
 
@@ -136,10 +149,10 @@ def conform_intervals(name: str, table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def conform_units(table: pa.Table) -> pa.Table:
-    """A units table with every canonical column first and typed (null where missing), others under `src_`."""
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table of units or channels with every column of its schema first and typed (null where missing), others under `src_`."""
     columns = {}
-    for field in UNIT_SCHEMA:
+    for field in schema:
         present = field.name in table.column_names
         columns[field.name] = _cast(table.column(field.name), field.type, field.name) if present else pa.nulls(table.num_rows, field.type)
     for c in table.column_names:
@@ -279,7 +292,8 @@ def read_session_marker(folder: Any) -> dict[str, Any]:
     if any(not isinstance(n, str) or ".." in n.split("/") or n.startswith("/") for n in names):
         raise StoreError(f"{path} names files outside its folder; build it again or restore it from a copy")
     # what neuropile did not write before 0.4
-    return marker | {"set_aside": marker.get("set_aside"), "sources": [{**source, "digest": source.get("digest")} for source in marker["sources"]]}
+    new = {"set_aside": marker.get("set_aside"), "linked": marker.get("linked", {}), "absent": marker.get("absent", {})}
+    return marker | new | {"sources": [{**source, "digest": source.get("digest")} for source in marker["sources"]]}
 
 
 def session_row(marker: Mapping[str, Any]) -> pa.Table:

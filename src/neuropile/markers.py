@@ -33,6 +33,14 @@ class _Source(_Marker):
     digest: str | None = None
 
 
+class _Linked(_Marker):
+    path: str
+    kind: Literal["video", "voltage", "lfp"]
+    clock: str | None
+    url: str | None
+    note: str
+
+
 class SessionMarker(_Marker):
     """What readers of a session rely on in its `session.json`."""
 
@@ -56,6 +64,8 @@ class SessionMarker(_Marker):
     citation: str | None
     recipe_hash: str | None
     set_aside: str | None = None
+    linked: dict[str, _Linked] = {}
+    absent: dict[str, str] = {}
     sources: list[_Source]
     block_edges: list[_Tick]
     signals: list[str]

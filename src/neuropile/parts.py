@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+def _why(name: str, absent: Mapping[str, str]) -> str:
+    return f" ({absent[name]})" if name in absent else ""
+
+
 class Intervals(Mapping[str, Any]):
     """Interval tables by name, as pandas; each is read once.
 
-    key : the session's, for messages; read : gives a table by its name
+    key : the session's, for messages; read : gives a table by its name; absent : why some are not there
     """
 
-    def __init__(self, key: str, names: Sequence[str], read: Callable[[str], pd.DataFrame]) -> None:
-        self._key, self._names, self._read = key, tuple(names), read
+    def __init__(self, key: str, names: Sequence[str], read: Callable[[str], pd.DataFrame], absent: Mapping[str, str] | None = None) -> None:
+        self._key, self._names, self._read, self._absent = key, tuple(names), read, absent or {}
         self._known: dict[str, pd.DataFrame] = {}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._names:
-            raise NotThere(f"{self._key}: no intervals {name!r}; there are {', '.join(self._names)}")
+            raise NotThere(f"{self._key}: no intervals {name!r}{_why(name, self._absent)}; there are {', '.join(self._names)}")
         if name not in self._known:
             self._known[name] = self._read(name)
         return self._known[name]
@@ -45,17 +49,17 @@ class Signals(Mapping[str, Any]):
     """Signals by name, as lazy xarray.DataArrays with their times.
 
     key : the session's, for messages; path : the Zarr group that holds one group a signal
-    files : of each file below it the size, and of metadata the digest
+    files : of each file below it the size, and of metadata the digest; absent : why some signals are not there
     """
 
-    def __init__(self, key: str, names: Sequence[str], path: Any, files: Mapping[str, Mapping[str, Any]]) -> None:
-        self._key, self._names, self._path, self._files = key, tuple(names), path, files
+    def __init__(self, key: str, names: Sequence[str], path: Any, files: Mapping[str, Mapping[str, Any]], absent: Mapping[str, str] | None = None) -> None:
+        self._key, self._names, self._path, self._files, self._absent = key, tuple(names), path, files, absent or {}
 
     def _store(self, name: str) -> Any:
         from neuropile import listed
 
         if name not in self._names:
-            raise NotThere(f"{self._key}: no signal {name!r}; there are {', '.join(self) or 'none'}")
+            raise NotThere(f"{self._key}: no signal {name!r}{_why(name, self._absent)}; there are {', '.join(self) or 'none'}")
         return listed.opened(self._path, self._files)
 
     def group(self, name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from html import escape
@@ -16,41 +15,16 @@ import pyarrow as pa
 from neuropile import binning, layout, parquet, remote
 from neuropile.counting import Counter, Grid, covered
 from neuropile.errors import BinWidthError, MissingExtra, NoEvents, NotThere, StoreError
-from neuropile.events import SpikeFile
+from neuropile.events import SpikeFile, Spikes
 from neuropile.parts import Intervals, Signals
 from neuropile.spans import Observed
-from neuropile.types import SIGNAL_QUANTITIES
+from neuropile.types import SIGNAL_QUANTITIES, Linked
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
 Width = float | str | Fraction
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """Ragged spike trains: unit i fired at `times[offsets[i]:offsets[i + 1]]`.
-
-    times : (event,) float64 seconds, the centre of each tick; offsets : (unit + 1,) int64; unit_ids : (unit,)
-    """
-
-    times: np.ndarray
-    offsets: np.ndarray
-    unit_ids: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.unit_ids)
-
-    def __repr__(self) -> str:
-        return f"<Spikes: {len(self.times)} of {len(self)} units>"
-
-    def __getitem__(self, unit: int | str) -> np.ndarray:
-        """One unit's times, by position or by its id."""
-        if isinstance(unit, str) and unit not in self.unit_ids:
-            raise NotThere(f"no unit {unit!r} among {len(self)}; unit ids look like {next(iter(self.unit_ids), None)!r}")
-        i = self.unit_ids.index(unit) if isinstance(unit, str) else range(len(self))[unit]
-        return self.times[self.offsets[i] : self.offsets[i + 1]]
 
 
 class Session:
@@ -109,11 +83,28 @@ class Session:
         return table
 
     @cached_property
+    def channels(self) -> pd.DataFrame:
+        """A row a recorded channel: where it is, then the source's own columns as `src_*`."""
+        if layout.CHANNELS_FILE not in self.record["files"]:
+            raise NotThere(f"{self.key}: its source had no table of channels")
+        return self.table(layout.CHANNELS_FILE).to_pandas()
+
+    @property
+    def linked(self) -> dict[str, Linked]:
+        """Files that belong to the session and were not copied (videos, raw voltage), by name."""
+        return {name: Linked(**facts) for name, facts in self.record["linked"].items()}
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """What such a recording may have and this one lacks, and why."""
+        return dict(self.record["absent"])
+
+    @cached_property
     def intervals(self) -> Intervals:
         """The tables of intervals by name, each read when asked for."""
         prefix = f"{layout.INTERVALS_FOLDER}/"
         names = [f.removeprefix(prefix).removesuffix(".parquet") for f in self.record["files"] if f.startswith(prefix)]
-        return Intervals(self.key, names, lambda name: self.table(f"{prefix}{name}.parquet").to_pandas())
+        return Intervals(self.key, names, lambda name: self.table(f"{prefix}{name}.parquet").to_pandas(), self.absent)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -125,7 +116,7 @@ class Session:
         """Behaviour and other sampled signals by name, as lazy xarray objects."""
         prefix = f"{layout.SIGNALS_FOLDER}/"
         files = {f.removeprefix(prefix): facts for f, facts in self.record["files"].items() if f.startswith(prefix)}
-        return Signals(self.key, self.record["signals"], self.root / layout.SIGNALS_FOLDER, files)
+        return Signals(self.key, self.record["signals"], self.root / layout.SIGNALS_FOLDER, files, self.absent)
 
     @cached_property
     def observed(self) -> Observed:

@@ -124,18 +124,43 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A file that belongs to a session and is not copied into it: a video, raw voltage, LFP.
+
+    path : relative to what the session was read from, or to where its archive keeps it
+    kind : "video", "voltage" or "lfp"
+    clock : the signal whose times are those of its frames or samples, where there is one
+    url : where it is, where known
+    note : what to know of it, in a sentence
+    """
+
+    path: str
+    kind: Literal["video", "voltage", "lfp"]
+    clock: str | None = None
+    url: str | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.path or self.path.startswith("/") or ".." in self.path.split("/"):
+            raise UnreadableFile(f"{self.path!r} leaves the session's folder: a linked file lies in it")
+
+
+@dataclass(frozen=True)
 class Recording:
     """What a reader returns for one session: tables now, spike trains and signals when they are asked for.
 
     session_id : safe for a file name, unique in its dataset
     units : Arrow table, a row a unit; a unique text `unit_id`, canonical columns, the source's own as `src_*`
     trains : the events, in the order of `units`; without a single one where the quantity is a signal
+    channels : a row a recorded channel: a unique text `channel_id`, where it is, the source's own as `src_*`; None where the source has no table
     quantity : one of EVENT_QUANTITIES, or of SIGNAL_QUANTITIES: then `signals` has one of that name, (time, unit)
     intervals : Arrow tables with `start_s`, `stop_s`; names such as "trials"
     observed : spans in which silence is data, or None where the source holds no evidence of them
     invalid : spans to take out of `observed`
     span_source : where `observed` comes from, in a few words
     set_aside : why the session is left out of piles by default, in a few words; None where it is not
+    linked : files that belong to it and are not copied, by name
+    absent : what such a recording may have and this one lacks: the name of the signal or intervals, and why, in a few words
     source : what the file says of itself, kept but not used
     notes : imperfections met while reading, one sentence each
     holds : what the file holds, in a few words, for messages
@@ -157,6 +182,9 @@ class Recording:
     license: str | None = None
     citation: str | None = None
     set_aside: str | None = None
+    channels: pa.Table | None = None
+    linked: Mapping[str, Linked] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     holds: str = ""
@@ -174,6 +202,10 @@ class Recording:
         ids = self.units.column("unit_id").to_pylist()
         if len(set(ids)) != len(ids) or None in ids:
             raise UnreadableFile("unit_id must be unique and never missing")
+        if self.channels is not None:
+            ids = self.channels.column("channel_id").to_pylist()
+            if len(set(ids)) != len(ids) or None in ids:
+                raise UnreadableFile("channel_id must be unique and never missing")
         for name, table in self.intervals.items():
             if "start_s" not in table.column_names:
                 raise UnreadableFile(f"intervals {name!r} have no start_s")

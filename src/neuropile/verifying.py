@@ -92,7 +92,8 @@ def _content_digest(session: Session) -> str:
     digest = ContentDigest()
     record = session.record
     intervals = {name: session.table(f"{layout.INTERVALS_FOLDER}/{name}.parquet") for name in session.intervals}
-    digest.session((record["quantity"], record["clock"], record["ticks_per_s"]), session.table(layout.UNITS_FILE), intervals)
+    channels = session.table(layout.CHANNELS_FILE) if layout.CHANNELS_FILE in record["files"] else None
+    digest.session((record["quantity"], record["clock"], record["ticks_per_s"]), session.table(layout.UNITS_FILE), intervals, channels)
     digest.spikes(_trains(session), record["n_spikes"])
     for name in session.signals:
         _take_in_signal(digest, name, session.signals)

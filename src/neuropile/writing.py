@@ -64,10 +64,13 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
     intervals = {name: layout.conform_intervals(name, table) for name, table in sorted(recording.intervals.items())}
     intervals["observed"] = _observed_table(observed, recording.ticks_per_s)
     digest = ContentDigest()
-    digest.session((recording.quantity, recording.clock, recording.ticks_per_s), units, intervals)
+    channels = None if recording.channels is None else layout.conform(recording.channels, layout.CHANNEL_SCHEMA)
+    digest.session((recording.quantity, recording.clock, recording.ticks_per_s), units, intervals, channels)
     digest.spikes(trains, n_spikes)
 
     parquet.write(units, folder / layout.UNITS_FILE)
+    if channels is not None:
+        parquet.write(channels, folder / layout.CHANNELS_FILE)
     (folder / layout.INTERVALS_FOLDER).mkdir()
     for name, table in intervals.items():
         parquet.write(table, folder / layout.INTERVALS_FOLDER / f"{name}.parquet")
@@ -100,6 +103,8 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "reader": provenance.reader,
         "recipe_hash": provenance.recipe_hash,
         "set_aside": recording.set_aside,
+        "linked": {name: asdict(linked) for name, linked in sorted(recording.linked.items())},
+        "absent": dict(sorted(recording.absent.items())),
         "versions": {name: version(name) for name in ("neuropile", "pyarrow", "numpy", "zarr", "h5py")},
         "block_edges": edges.tolist(),
         "files": layout.file_facts(folder),
@@ -230,7 +235,7 @@ def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], i
     seconds = np.array([(observed.of(u)[:, 1] - observed.of(u)[:, 0]).sum() / recording.ticks_per_s for u in range(len(trains))])
     known = (seconds > 0) & (recording.quantity not in SIGNAL_QUANTITIES)  # what was not counted has no rate
     rate = np.divide(inside, seconds, out=np.full(len(trains), np.nan), where=known)
-    table = layout.conform_units(recording.units)
+    table = layout.conform(recording.units, layout.UNIT_SCHEMA)
     filled: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(trains)),
         "session_id": pa.array([recording.session_id] * len(trains)),
