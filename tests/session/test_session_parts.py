@@ -33,9 +33,9 @@ def test_they_come_back_as_they_were_given(tmp_path: Path) -> None:
 
 def test_what_is_absent_is_told_with_its_reason(tmp_path: Path) -> None:
     session = testing.store(tmp_path / "store", [whole(absent={"licks": "no licks.times", "pupil_left": "no features"})])["test/session-0"]
-    with pytest.raises(NotThere, match="no intervals 'licks' \\(no licks.times\\)"):
+    with pytest.raises(NotThere, match=r"no intervals 'licks' \(no licks.times\)"):
         session.intervals["licks"]
-    with pytest.raises(NotThere, match="no signal 'pupil_left' \\(no features\\)"):
+    with pytest.raises(NotThere, match=r"no signal 'pupil_left' \(no features\)"):
         session.signals["pupil_left"]
 
 
