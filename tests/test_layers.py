@@ -11,7 +11,7 @@ ROOT = Path(neuropile.__file__).parent
 
 ROWS = [
     {"errors"},
-    {"types", "paths", "progress", "splits", "permuting", "card", "remote"},
+    {"types", "paths", "progress", "splits", "permuting", "card", "remote", "licence_names"},
     {"parquet", "listed", "digest", "markers", "object_files"},
     {"groups", "object_locks"},
     {"kernels", "spans", "layout", "events", "parts"},
