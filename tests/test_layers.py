@@ -11,7 +11,7 @@ ROOT = Path(neuropile.__file__).parent
 
 ROWS = [
     {"errors"},
-    {"types", "paths", "progress", "splits", "permuting", "card", "remote", "regions", "ibl"},
+    {"types", "paths", "progress", "splits", "permuting", "card", "remote", "licence_names", "regions", "ibl", "linked"},
     {"parquet", "listed", "digest", "markers", "object_files"},
     {"groups", "object_locks"},
     {"kernels", "spans", "layout", "events", "parts"},

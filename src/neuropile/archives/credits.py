@@ -7,31 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuropile.archives.answers import words
-
-_CC_URL = re.compile(r"https?://creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)(?:/.*)?", re.IGNORECASE)
-_SPDX_URL = re.compile(r"https?://(?:www\.)?spdx\.org/licenses/([A-Za-z0-9.+-]+?)(?:\.html|\.json)?", re.IGNORECASE)
-_CC = re.compile(r"(?:cc-)?(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
-#: Those with a version have it in their SPDX name; of CC0 there is one version only.
-_NAMES = {n.lower(): n for n in ("CC0-1.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0")}
-_ALIASES = {
-    "cc0": "CC0-1.0",
-    "cc-zero": "CC0-1.0",
-    "cc0-1.0-universal": "CC0-1.0",
-    "cc-zero-1.0": "CC0-1.0",
-    "mit-license": "MIT",
-    "apache-license-2.0": "Apache-2.0",
-}
-_WORDS = (
-    ("creative commons", "cc"),
-    ("attribution", "by"),
-    ("non-commercial", "nc"),
-    ("noncommercial", "nc"),
-    ("share-alike", "sa"),
-    ("sharealike", "sa"),
-    ("no-derivatives", "nd"),
-    ("noderivatives", "nd"),
-)
-_IDLE = re.compile(r"\b(international|unported|generic|public license|license)\b|[(),_]")
+from neuropile.licence_names import known
 
 
 def spdx(text: Any) -> str | None:
@@ -45,18 +21,8 @@ def spdx(text: Any) -> str | None:
     own = words(text)
     if own is None:
         return None
-    if url := _SPDX_URL.fullmatch(own):
-        own = url[1]
-    if url := _CC_URL.fullmatch(own):
-        return f"CC0-{url[3]}" if url[2] else f"CC-{url[1].upper()}-{url[3]}"
-    plain = own.lower()
-    for long, short in _WORDS:
-        plain = plain.replace(long, short)
-    hyphened = re.sub(r"[\s-]+", "-", _IDLE.sub(" ", plain)).strip("-")
-    hyphened = hyphened.replace("by-by", "by")  # OSF writes "CC-By Attribution"
-    if cc := _CC.fullmatch(hyphened):
-        return f"CC-{cc[1].upper()}-{cc[2]}"
-    return _NAMES.get(hyphened) or _ALIASES.get(hyphened) or own
+    found = known(own)
+    return own if found is None else found.spdx
 
 
 def bare_doi(text: Any) -> str | None:

@@ -20,7 +20,7 @@ recipe = Recipe(
     license="CC0-1.0",
     citation=(
         "Wojcik, Stroud, Wasmuht et al. (2026). Learning shapes neural geometry in the primate prefrontal cortex. "
-        "Nature Neuroscience 29, 1966-1975. doi:10.1038/s41593-026-02333-w"
+        "Nature Neuroscience. doi:10.1038/s41593-026-02333-w"
     ),
     subjects=2,
     sessions=50,
