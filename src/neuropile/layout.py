@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from math import ceil
 from pathlib import Path
@@ -161,6 +161,14 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns)
 
 
+def emptied(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """A table with some of its columns null throughout."""
+    for name in names:
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.nulls(table.num_rows, table.schema.field(at).type))
+    return table
+
+
 def _cast(column: pa.ChunkedArray, to: pa.DataType, name: str) -> pa.ChunkedArray:
     try:
         return column.cast(to)
@@ -292,7 +300,7 @@ def read_session_marker(folder: Any) -> dict[str, Any]:
     if any(not isinstance(n, str) or ".." in n.split("/") or n.startswith("/") for n in names):
         raise StoreError(f"{path} names files outside its folder; build it again or restore it from a copy")
     # what neuropile did not write before 0.4
-    new = {"set_aside": marker.get("set_aside"), "linked": marker.get("linked", {}), "absent": marker.get("absent", {})}
+    new = {"set_aside": marker.get("set_aside"), **{name: marker.get(name, {}) for name in ("linked", "absent", "filled")}}
     return marker | new | {"sources": [{**source, "digest": source.get("digest")} for source in marker["sources"]]}
 
 

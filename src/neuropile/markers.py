@@ -66,6 +66,7 @@ class SessionMarker(_Marker):
     set_aside: str | None = None
     linked: dict[str, _Linked] = {}
     absent: dict[str, str] = {}
+    filled: dict[Literal["units", "channels"], list[Literal["allen_id", "allen", "beryl", "cosmos", "swanson"]]] = {}
     sources: list[_Source]
     block_edges: list[_Tick]
     signals: list[str]

@@ -92,8 +92,11 @@ def _content_digest(session: Session) -> str:
     digest = ContentDigest()
     record = session.record
     intervals = {name: session.table(f"{layout.INTERVALS_FOLDER}/{name}.parquet") for name in session.intervals}
-    channels = session.table(layout.CHANNELS_FILE) if layout.CHANNELS_FILE in record["files"] else None
-    digest.session((record["quantity"], record["clock"], record["ticks_per_s"]), session.table(layout.UNITS_FILE), intervals, channels)
+    units, channels = (
+        layout.emptied(session.table(file), record["filled"].get(name, ())) if file in record["files"] else None
+        for name, file in (("units", layout.UNITS_FILE), ("channels", layout.CHANNELS_FILE))
+    )
+    digest.session((record["quantity"], record["clock"], record["ticks_per_s"]), units, intervals, channels)
     digest.spikes(_trains(session), record["n_spikes"])
     for name in session.signals:
         _take_in_signal(digest, name, session.signals)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from neuropile import layout, markers, parquet
+from neuropile import layout, markers, parquet, regions
 from neuropile.binning import MAX_SHARE_NOT_FINITE, MAX_TICK, tick_of, to_ticks
 from neuropile.digest import ContentDigest
 from neuropile.errors import BadTimes, NoEvents, UnreadableFile
@@ -60,12 +60,13 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
     if n_misplaced > MAX_SHARE_OUTSIDE * n_spikes:
         notes.append(f"{n_misplaced} of {n_spikes} spikes lie outside the observed spans ({span_source}): the spans are probably wrong")
 
-    units = _units_table(recording, provenance.dataset, trains, inside, observed)
+    units, filled = _units_table(recording, provenance.dataset, trains, inside, observed)
     intervals = {name: layout.conform_intervals(name, table) for name, table in sorted(recording.intervals.items())}
     intervals["observed"] = _observed_table(observed, recording.ticks_per_s)
     digest = ContentDigest()
-    channels = None if recording.channels is None else layout.conform(recording.channels, layout.CHANNEL_SCHEMA)
-    digest.session((recording.quantity, recording.clock, recording.ticks_per_s), units, intervals, channels)
+    channels, filled["channels"] = (None, []) if recording.channels is None else _placed(recording.channels, recording, layout.CHANNEL_SCHEMA)
+    said = None if channels is None else layout.emptied(channels, filled["channels"])
+    digest.session((recording.quantity, recording.clock, recording.ticks_per_s), layout.emptied(units, filled["units"]), intervals, said)
     digest.spikes(trains, n_spikes)
 
     parquet.write(units, folder / layout.UNITS_FILE)
@@ -105,6 +106,7 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "set_aside": recording.set_aside,
         "linked": {name: asdict(linked) for name, linked in sorted(recording.linked.items())},
         "absent": dict(sorted(recording.absent.items())),
+        "filled": filled,
         "versions": {name: version(name) for name in ("neuropile", "pyarrow", "numpy", "zarr", "h5py")},
         "block_edges": edges.tolist(),
         "files": layout.file_facts(folder),
@@ -231,11 +233,11 @@ def _inside(trains: list[np.ndarray], observed: Observed) -> np.ndarray:
     return inside
 
 
-def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], inside: np.ndarray, observed: Observed) -> pa.Table:
+def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], inside: np.ndarray, observed: Observed) -> tuple[pa.Table, dict[str, list[str]]]:
     seconds = np.array([(observed.of(u)[:, 1] - observed.of(u)[:, 0]).sum() / recording.ticks_per_s for u in range(len(trains))])
     known = (seconds > 0) & (recording.quantity not in SIGNAL_QUANTITIES)  # what was not counted has no rate
     rate = np.divide(inside, seconds, out=np.full(len(trains), np.nan), where=known)
-    table = layout.conform(recording.units, layout.UNIT_SCHEMA)
+    table, columns = _placed(recording.units, recording, layout.UNIT_SCHEMA)
     filled: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(trains)),
         "session_id": pa.array([recording.session_id] * len(trains)),
@@ -246,7 +248,18 @@ def _units_table(recording: Recording, dataset: str, trains: list[np.ndarray], i
     }
     for name, column in filled.items():
         table = table.set_column(table.schema.get_field_index(name), name, column)
-    return table
+    return table, {"units": columns}
+
+
+def _placed(table: pa.Table, recording: Recording, schema: pa.Schema) -> tuple[pa.Table, list[str]]:
+    """A table of units or channels with the columns of its schema, and those of them that the atlas filled and the source did not.
+
+    What only follows from an atlas is no part of the digest: a newer atlas does not make another session.
+    """
+    own = layout.conform(table, schema)
+    whole = layout.conform(regions.fill(table, recording.subject.species), schema)
+    empty = [name for name in regions.COLUMNS if own.column(name).null_count == own.num_rows]
+    return whole, [name for name in empty if whole.column(name).null_count < whole.num_rows]
 
 
 def _observed_table(observed: Observed, ticks_per_s: int) -> pa.Table:
