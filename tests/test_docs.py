@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Pages of docs/explain that hold code.
-RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building")
+RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -72,6 +72,7 @@ def run_page(text: str, folder: Path) -> int:
         "docs/explain/publishing.md",
         "docs/explain/training.md",
         "docs/explain/building.md",
+        "docs/explain/regions.md",
     ],
 )
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:

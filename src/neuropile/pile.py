@@ -23,7 +23,7 @@ from neuropile.published import MARKER, MARKER_KIND
 from neuropile.published_folder import PublishedRows
 from neuropile.segment import Segment, Source
 from neuropile.sources import Joined, PublishedSource, StoreSource, leaves
-from neuropile.store import open_store
+from neuropile.store import all_labels, open_store
 
 #: A shard closes before it would hold more tokens than this: seconds of work, and little to do again after a kill.
 SHARD_TOKENS = 200_000_000
@@ -118,7 +118,9 @@ class Pile:
         """
         if not isinstance(self.source, StoreSource):
             raise PileError("a published pile keeps the units of its rows; use where() on the pile it was published from")
-        chosen = {store: open_store(self.source.root(store)).select(condition).units for store in set(self.table.column("store").to_pylist())}
+        stores = {store: open_store(self.source.root(store)) for store in set(self.table.column("store").to_pylist())}
+        labels = all_labels(stores.values(), condition)
+        chosen = {name: store.select(condition, labels=labels).units for name, store in stores.items()}
         selections: dict[int, np.ndarray] = {}
         number: dict[OrderKey, int] = {}
         keep, n_units, ids = [], [], []

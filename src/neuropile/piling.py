@@ -19,7 +19,7 @@ from neuropile.pilefile import SEGMENT_SCHEMA
 from neuropile.session import Session
 from neuropile.sources import StoreSource
 from neuropile.spans import stretches
-from neuropile.store import QUALITY_RULES, Store, open_store
+from neuropile.store import QUALITY_RULES, Store, all_labels, open_store
 from neuropile.types import SIGNAL_QUANTITIES
 
 SPLIT_BY = ("recording", "subject", "dataset", "segment")
@@ -50,7 +50,8 @@ def make_pile(
     max_tokens : the most tokens (unit x bin) of a segment; the rounding may exceed it by n_units - 1
     val, test : shares of the ids that go to these splits, by a hash of the id and `seed`
     split_by : "recording", "subject" (its recording where no subject is known), "dataset" or "segment"
-    where : an SQL condition on columns of units and sessions, as in `Store.sql`; a session's own n_spikes is `session_n_spikes`
+    where : an SQL condition on columns of units and sessions, as in `Store.sql`; a session's own n_spikes is `session_n_spikes`;
+        `in_region('VISp', ...)` holds for units in one of some regions of any atlas level, or in a part of one
     quality : "good", "not-noise" (unknown counts as not noise) or "all"
     gaps : "cut" ends a segment at a session-wide unobserved second, "keep" never does
     strict : raise where a session would be left out for its clock
@@ -70,8 +71,10 @@ def make_pile(
     splits.check_shares(val, test)
     width = as_width(bin_width)
     made = _Making(width, max_tokens, split_by, seed, val, test, gaps, strict, set_aside)
-    for store in [stores] if isinstance(stores, Store | str | Path) else stores:
-        made.add(store if isinstance(store, Store) else open_store(store), where, quality)
+    opened = [s if isinstance(s, Store) else open_store(s) for s in ([stores] if isinstance(stores, Store | str | Path) else stores)]
+    made.labels = all_labels(opened, where)
+    for store in opened:
+        made.add(store, where, quality)
     if not made.rows:
         raise PileError(f"nothing to pile: {made.why_nothing(where, quality)}")
     meta = {
@@ -104,6 +107,7 @@ class _Making:
     gaps: str
     strict: bool
     set_aside: bool
+    labels: frozenset[str] = frozenset()
     rows: list[dict[str, Any]] = field(default_factory=list)
     selections: dict[int, np.ndarray] = field(default_factory=dict)
     roots: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +129,7 @@ class _Making:
 
     def add(self, store: Store, where: str | None, quality: str) -> None:
         taken = self._taken(store)
-        chosen = store.select(where, quality, taken)
+        chosen = store.select(where, quality, taken, self.labels)
         self.left_out["units_by_quality"] += chosen.n_left_by_quality
         self.left_out["units_by_where"] += chosen.n_left_by_where
         for key in store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, object_files, parquet, remote
+from neuropile import layout, object_files, parquet, regions, remote
 from neuropile.errors import NotThere, StoreError
 from neuropile.index import Index
 from neuropile.paths import replacing
@@ -137,7 +137,8 @@ class Store(Mapping[str, Session]):
     @cached_property
     def unit_table(self) -> pa.Table:
         """A row a unit of every finished session; `unit` is its row in the session."""
-        table = self.index.units
+        species = self.session_table.select(["dataset", "session_id", "species"]).to_pylist()
+        table = regions.fill_sessions(self.index.units, {(s["dataset"], s["session_id"]): s["species"] for s in species})
         keys = pc.binary_join_element_wise(table.column("dataset"), table.column("session_id"), "/").to_numpy()
         starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
         unit = np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
@@ -146,7 +147,12 @@ class Store(Mapping[str, Session]):
     @property
     def units(self) -> pd.DataFrame:
         """A row a unit of every finished session, columns as in every units table."""
-        return self.index.units.to_pandas()
+        return self.unit_table.drop_columns(["unit"]).to_pandas()
+
+    @cached_property
+    def region_labels(self) -> frozenset[str]:
+        """The regions of the units as their sources call them."""
+        return frozenset(pc.unique(self.index.units.column("region")).to_pylist()) - {None}
 
     def __getitem__(self, key: str) -> Session:
         dataset, _, session_id = str(key).partition("/")
@@ -193,16 +199,37 @@ class Store(Mapping[str, Session]):
     def sql(self, query: str) -> pd.DataFrame:
         """Ask the tables `sessions` and `units` in DuckDB's SQL; files and the network are out of its reach.
 
-        >>> store.sql("select region, count(*) as n from units group by region")  # doctest: +SKIP
+        `in_region('VISp', ...)` holds for units in one of some regions or in a part of one; see `regions.in_region`.
+
+        >>> store.sql("select region, count(*) as n from units where in_region('Isocortex') group by region")  # doctest: +SKIP
         """
+        query = regions.spelt_out(query, lambda: self.region_labels)
         return query_tables(query, sessions=self.session_table, units=self.unit_table).to_pandas()
 
-    def select(self, where: str | None = None, quality: str = "all", among: Collection[str] | None = None) -> Selection:
+    def search(self, text: str = "", **keywords: Any) -> pd.DataFrame:
+        """The rows of `sessions` that match a text, and keywords as ONE has them.
+
+        text : words that must all match, and `key:value`: "region:VISp mouse", "date:2019-12 n_units:>100"
+        keywords : `subject`, `lab`, `date_range`, `number`, `datasets` (files), `dataset`, `region`, `species` and more; of a
+            list one must match, of `datasets` all. `neuropile.searching.in_store` tells them in full
+
+        Raises
+        ------
+        NeuropileError : an unknown keyword or region, or a value that does not serve
+        """
+        from neuropile import searching
+
+        found = self.sessions
+        return found[searching.in_store(found, lambda: self.units, text, keywords)]
+
+    def select(self, where: str | None = None, quality: str = "all", among: Collection[str] | None = None, labels: Collection[str] = frozenset()) -> Selection:
         """The units of finished sessions that pass a quality rule and an SQL condition.
 
-        where : on the columns of units, and of sessions; where both have one, the session's is `session_n_spikes`
+        where : on the columns of units, and of sessions; where both have one, the session's is `session_n_spikes`;
+            `in_region('VISp', ...)` as in `sql`
         quality : "good", "not-noise" (unknown counts as not noise) or "all"
         among : only units of these sessions, by "dataset/session", are selected and counted; None: of all
+        labels : regions that are known though no unit here has them: those of other stores that are asked the same
         """
         if quality not in QUALITY_RULES:
             raise StoreError(f"quality is {quality!r}; it must be one of {', '.join(QUALITY_RULES)}")
@@ -210,7 +237,8 @@ class Store(Mapping[str, Session]):
         own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in self.unit_table.column_names)
         joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"  # noqa: S608
         # the line break: `where` may end in a comment
-        rules = f"coalesce({QUALITY_RULES[quality]}, false) as well, coalesce(({where or 'true'}\n)::boolean, false) as wanted"
+        wanted = regions.spelt_out(where or "true", lambda: self.region_labels | frozenset(labels))
+        rules = f"coalesce({QUALITY_RULES[quality]}, false) as well, coalesce(({wanted}\n)::boolean, false) as wanted"
         passing = f"select dataset || '/' || session_id as key, unit, {rules} from ({joined}) order by key, unit"  # noqa: S608  (DuckDB reaches nothing else)
         try:
             table = query_tables(passing, units=self.unit_table, sessions=sessions)
@@ -288,7 +316,8 @@ class Store(Mapping[str, Session]):
     def _forget(self) -> None:
         """Read the index anew when it is next asked for."""
         self.index.forget()
-        self.__dict__.pop("unit_table", None)
+        for name in ("unit_table", "region_labels"):
+            self.__dict__.pop(name, None)
 
     def __repr__(self) -> str:
         return f"<Store {self.root}: {len(self)} sessions, {self.index.units.num_rows} units>"
@@ -296,6 +325,11 @@ class Store(Mapping[str, Session]):
     def _repr_html_(self) -> str:
         columns = ["subject_id", "species", "duration_s", "n_units", "n_spikes", "quantity"]
         return f"<p>{escape(str(self.root))}: {len(self)} sessions, {self.index.units.num_rows} units</p>{self.sessions[columns].to_html()}"
+
+
+def all_labels(stores: Iterable[Store], where: str | None) -> frozenset[str]:
+    """The regions, as their sources call them, of the units of some stores, where a condition asks for regions."""
+    return frozenset().union(*(store.region_labels for store in stores)) if "in_region" in (where or "").lower() else frozenset()
 
 
 def query_tables(query: str, **tables: pa.Table) -> pa.Table:

@@ -97,7 +97,7 @@ def write_session(recording: Recording, folder: Path, provenance: Provenance, pr
         "duration_s": int(spans[-1, 1] - spans[0, 0]) / recording.ticks_per_s if len(spans) else 0.0,
         "observed_s": int((spans[:, 1] - spans[:, 0]).sum()) / recording.ticks_per_s,
         "span_source": span_source,
-        "regions": sorted({r for r in units.column("region").to_pylist() if r}),
+        "regions": sorted({r or a for r, a in zip(*(units.column(c).to_pylist() for c in ("region", "allen")), strict=True) if r or a}),
         "license": recording.license or provenance.license,
         "citation": recording.citation or provenance.citation,
         "sources": [asdict(a) for a in provenance.assets],

@@ -28,7 +28,7 @@ def pile(
     test: Annotated[float, typer.Option(help="Share of ids in the test split.")] = 0.01,
     split_by: Annotated[str, typer.Option(help="What is kept on one side: recording, subject, dataset or segment.")] = "recording",
     seed: Annotated[int, typer.Option(help="Another seed, other splits.")] = 0,
-    where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions.")] = None,
+    where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions; `in_region('VISp')` takes any level.")] = None,
     quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "not-noise",
     gaps: Annotated[str, typer.Option(help="cut: an unobserved second ends a segment; keep: it does not.")] = "cut",
     weight: Weights = None,

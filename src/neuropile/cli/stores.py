@@ -134,7 +134,7 @@ def index(
 
 def units(
     store: StorePath,
-    where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions.")] = None,
+    where: Annotated[str | None, typer.Option(help="An SQL condition on columns of units and sessions; `in_region('VISp')` takes any level.")] = None,
     quality: Annotated[str, typer.Option(help="good, not-noise (unknown counts as not noise) or all.")] = "all",
     as_json: Json = False,
 ) -> None:
