@@ -14,7 +14,7 @@ from neuropile.archives import Listing
 from neuropile.errors import ArchiveError, SourceChanged
 from neuropile.types import Asset
 
-NAMES = st.text(st.characters(exclude_categories=("C",), exclude_characters="/\\:"), min_size=1, max_size=12).filter(lambda t: t != "..")
+NAMES = st.text(st.characters(exclude_categories=("C",), exclude_characters="/\\:"), min_size=1, max_size=12).filter(lambda t: t not in (".", ".."))
 HEX = st.text("0123456789abcdef", min_size=8, max_size=8)
 ASSETS = st.builds(Asset, NAMES, st.none() | st.integers(0, 2**50), st.none() | HEX, st.none() | st.just("https://x/y?z=1"), st.none() | NAMES, st.none() | HEX)
 
@@ -26,6 +26,11 @@ def listing(*assets: Asset, pinned: bool = False) -> Listing:
 @given(st.lists(ASSETS, unique_by=lambda a: a.path, max_size=6), st.booleans())
 def test_a_lock_is_read_as_it_was_written(assets: list[Asset], pinned: bool) -> None:
     found = listing(*assets, pinned=pinned)
+    assert locks.from_text(locks.as_text(found), "x") == found
+
+
+def test_a_name_may_hold_what_elsewhere_ends_a_line() -> None:
+    found = listing(Asset("a\u2028b\u2029c.nwb", 1, None))
     assert locks.from_text(locks.as_text(found), "x") == found
 
 

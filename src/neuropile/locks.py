@@ -37,7 +37,7 @@ def from_text(text: str, where: Any, way: str = _MAKE) -> Listing:
     ArchiveError : it is none, is damaged, or was written by a newer neuropile
     """
     try:
-        head, *lines = [json.loads(line) for line in text.splitlines()]
+        head, *lines = [json.loads(line) for line in text.removesuffix("\n").split("\n")]  # names may hold what else ends a line
         if head["format"] != KIND:
             raise ValueError(f"it says it is {head['format']!r}")
         if head["format_version"] != VERSION:
