@@ -126,7 +126,8 @@ class TestProbes:
     def test_a_probe_without_the_sorter_asked_for_is_read_from_another_and_noted(self, folder):
         put(folder / "alf" / "probe01" / "iblsorter", spikes__times=[1.0], spikes__clusters=[0])
         recording = alf.session(sorter="iblsorter")(folder)
-        assert recording.notes == ("probe00 has no sorting by 'iblsorter': that by 'pykilosort' is read",)
+        assert recording.notes[0] == "probe00 has no sorting by 'iblsorter': that by 'pykilosort' is read"
+        assert recording.notes[1:] == ("waveforms of probe00 alone are left out: the other probes have none",)
 
     @pytest.mark.parametrize("inside", ["", "alf", "alf/probe00", "probe00", "iblsorter", "alf/probe00/#2024-05-06#", "alf/#2024-05-06#/probe00"])
     def test_spikes_are_found_wherever_a_session_keeps_them(self, tmp_path, inside):
@@ -162,7 +163,11 @@ class TestUnits:
         np.testing.assert_array_equal(units[["x_um", "y_um", "z_um"]].to_numpy().T, [ap, dv, ml])
         np.testing.assert_array_equal(units["allen_id"], channels["brainLocationIds_ccf_2017"][peak])
         np.testing.assert_array_equal(units["src_channel_rawInd"], channels["rawInd"][peak])
-        assert "region" not in units
+
+    def test_without_a_text_an_area_is_the_acronym_of_its_id(self, folder, sorting):
+        put(sorting, channels__brainLocationIds_ccf_2017=np.array([778, -382, 0, 997, 999_999, 778, 778, 778, 778, 778]))
+        acronyms = ["VISp5", "CA1", "void", "root", None, *["VISp5"] * 5]
+        assert column(alf.session()(folder), "region") == [acronyms[c] for c in np.load(sorting / "clusters.channels.npy")]
 
     def test_depths_of_the_clusters_go_before_those_of_their_channels(self, folder, sorting):
         assert column(alf.session()(folder), "depth_um") == [i * 15.5 for i in range(6)]
@@ -280,7 +285,8 @@ class TestWhatAFolderIs:
     def test_only_what_is_read_counts_as_the_source(self, folder, sorting):
         names = {p.relative_to(folder).as_posix() for p in alf.session().files(folder)}
         assert {"alf/_ibl_trials.table.pqt", "alf/probe00/pykilosort/spikes.times.npy", "alf/probe00/pykilosort/channels.mlapdv.npy"} <= names
-        assert not [n for n in names if "waveforms" in n or n.endswith("spikes.amps.npy")]
+        assert "alf/probe00/pykilosort/clusters.waveforms.npy" in names
+        assert not [n for n in names if n.endswith("spikes.amps.npy")]
         kept = folder.parent / "002"
         for name in names:
             (kept / name).parent.mkdir(parents=True, exist_ok=True)
@@ -295,7 +301,9 @@ class TestWhatAFolderIs:
 
     def test_a_revision_before_all_spikes_says_so(self, tmp_path):
         put(tmp_path / "s" / "#2024#", spikes__times=[1.0], spikes__clusters=[0])
-        with pytest.raises(NoEvents, match=r"sought spikes.times and spikes.clusters of revision 2023 or before .* #2024#/spikes.times.npy"):
+        with pytest.raises(
+            NoEvents, match=r"sought spikes.times and spikes.clusters of revision 2023 or before, found those of 2024 .* #2024#/spikes.times.npy"
+        ):
             alf.session(revision="2023")(tmp_path / "s")
 
     def test_the_reader_is_a_value(self):

@@ -166,9 +166,11 @@ class TestOthers:
         put(folder / "alf", I_leftCamera__times=np.arange(12.0), leftCamera__ROIMotionEnergy=np.arange(10.0))
         put(folder / "alf", I_bodyCamera__times=np.arange(8.0), bodyCamera__ROIMotionEnergy=np.arange(10.0))
         recording = alf.session()(folder)
-        assert list(recording.signals) == ["leftCamera_motion_energy"]
-        assert recording.signals["leftCamera_motion_energy"].time_s.tolist() == list(range(2, 12))
-        assert recording.notes == ("bodyCamera.ROIMotionEnergy has 10 frames and 8 times: left out",)
+        assert list(recording.signals) == ["left_camera", "left_camera_motion_energy", "body_camera"]
+        assert recording.signals["left_camera_motion_energy"].time_s.tolist() == list(range(2, 12))
+        reason = "bodyCamera.ROIMotionEnergy has 10 frames, bodyCamera.times 8: nothing says which frames have no time"
+        assert recording.absent["body_camera_motion_energy"] == reason
+        assert recording.notes == (f"left out: {reason}",)
 
     def test_raw_video_and_voltage_are_not_looked_at(self, folder):
         put(folder / "raw_ephys_data" / "probe01", spikes__times=[9.0], spikes__clusters=[0])

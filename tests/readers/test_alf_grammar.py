@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from one.alf import spec
+from one.alf.path import rel_path_parts, session_path_parts
 
+from neuropile.errors import NeuropileError
 from neuropile.readers.alf import files as alf_files
 from neuropile.readers.alf import grammar as alf_grammar
 
@@ -50,7 +52,16 @@ NAMES = [
     "_spikeglx_sync.times.npy",
     "spikes.times.9aca5e3a-1a6e-4a3b-bd0a-5d2a1f0c7b11.npy",
     "_ibl_trials.intervals_bpod.npy",
+    "_ibl_trials.goCueTrigger_times.npy",
+    "_ibl_passiveStims.table.csv",
+    "_ibl_wheel.timestamps_bpod.csv",
+    "waveforms.table.pqt",
+    "_iblrig_rightCamera.raw.mp4",
+    "probes.description.json",
+    "_ibl_experiment.description.yaml",
 ]
+#: Names that ONE's writer would not write, though its files have them: it makes all parts camel case, the first letter small.
+REWRITTEN = ("leftCamera.ROIMotionEnergy.npy", "electrodeSites.brainLocationIds_ccf_2017.npy", "_iblrig_RFMapStim.raw.bin", "clusters._phy_annotation.npy")
 REJECTS = ["spike_train.npy", "spike_times.npy", "params.py", "README", ".DS_Store", "spikes.times", "cluster_group.tsv"]
 FIELDS = ("namespace", "object", "attribute", "timescale", "extra", "extension")
 
@@ -64,9 +75,82 @@ def ours(name: str) -> tuple[str | None, ...] | None:
 def test_a_name_is_parsed_as_one_parses_it(name):
     theirs = spec.regex(spec.FILE_SPEC).match(name)
     fields = [theirs.groupdict()[f] for f in FIELDS]
-    if name.count("-") == 4:  # a lone UUID says nothing
+    if name.count("-") == 4:  # a UUID says nothing
         fields[4] = None
     assert ours(name) == tuple(fields)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_made_of_its_parts_is_the_name(name):
+    found = alf_grammar.parse((), PurePosixPath(name))
+    assert found.name == name
+    extra = ".".join(e for e in (found.extra, found.uuid) if e)
+    made = spec.to_alf(found.object, found.attribute, found.extension, found.namespace or None, found.timescale or None, extra or None)
+    assert (made == name) == (name not in REWRITTEN)
+    assert alf_grammar.filename(found.object, found.attribute, found.extension, namespace=found.namespace, timescale=found.timescale, extra=extra) == name
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"object": "spike_train", "attribute": "times"},
+        {"object": "spikes", "attribute": ""},
+        {"object": "", "attribute": "times"},
+        {"object": "spikes", "attribute": "ti.mes"},
+        {"object": "spikes", "attribute": "times", "namespace": "a_b"},
+        {"object": "spikes", "attribute": "goCue_times_bpod"},
+        {"object": "spikes", "attribute": "times", "extra": "a..b"},
+        {"object": "../spikes", "attribute": "times"},
+    ],
+)
+def test_parts_that_make_no_name_are_refused(parts):
+    with pytest.raises(NeuropileError, match="is no ALF name of these parts"):
+        alf_grammar.filename(extension="npy", **parts)
+
+
+@pytest.mark.parametrize("lab", ["", "mainenlab"])
+@pytest.mark.parametrize("number", [0, 1, 12, 999])
+def test_a_session_s_path_is_read_back_and_one_takes_it(lab, number):
+    path = alf_grammar.session_path("KS-0.23", "2019-12-10", number, lab=lab)
+    assert vars(alf_grammar.session_of(path.split("/"))) == {"lab": lab or None, "subject": "KS-0.23", "date": "2019-12-10", "number": number}
+    assert session_path_parts(path) == (lab or None, "KS-0.23", "2019-12-10", f"{number:03d}")
+    assert alf_grammar.session_of(path.replace(f"/{number:03d}", f"/{number}").split("/")).number == number
+
+
+@pytest.mark.parametrize(
+    ("subject", "date", "number"),
+    [("a b", "2019-12-10", 1), ("a", "20191210", 1), ("a", "2019-12-10", 1000), ("..", "2019-12-10", 1), ("a/b", "2019-12-10", 1)],
+)
+def test_what_is_no_session_s_path_is_refused(subject, date, number):
+    with pytest.raises(NeuropileError, match="is no session's path"):
+        alf_grammar.session_path(subject, date, number, lab="" if "/" not in subject else "x y")
+
+
+@pytest.mark.parametrize("revision", ["", "2024-05-06"])
+@pytest.mark.parametrize("collection", ["", "alf", "alf/probe00/pykilosort"])
+def test_the_revision_is_written_last_and_one_reads_it_so(collection, revision):
+    path = alf_grammar.relative_path(collection, "spikes.times.npy", revision=revision)
+    assert path.split("/")[-1 - bool(revision)] == (f"#{revision}#" if revision else "spikes.times.npy")
+    theirs = rel_path_parts(path, as_dict=True)
+    assert (theirs["collection"] or "", theirs["revision"] or "") == (collection, revision)
+    found = alf_grammar.parse(tuple(path.split("/")[:-1]), PurePosixPath("spikes.times.npy"))
+    assert ("/".join(found.collection), found.revision) == (collection, revision)
+
+
+@pytest.mark.parametrize(
+    ("collection", "name", "revision"),
+    [("..", "spikes.times.npy", ""), ("alf", "nothing", ""), ("alf", "spikes.times.npy", "a/b"), ("a b", "spikes.times.npy", "")],
+)
+def test_what_is_no_path_below_a_session_is_refused(collection, name, revision):
+    with pytest.raises(NeuropileError, match="is no ALF path"):
+        alf_grammar.relative_path(collection, name, revision=revision)
+
+
+def test_a_uuid_behind_the_parts_says_nothing():
+    uid = "9aca5e3a-1a6e-4a3b-bd0a-5d2a1f0c7b11"
+    found = alf_grammar.parse((), PurePosixPath(f"spikes.times.part1.{uid}.npy"))
+    assert (found.extra, found.uuid, found.name) == ("part1", uid, f"spikes.times.part1.{uid}.npy")
+    assert alf_grammar.parse((), PurePosixPath(f"_ns_obj.attr1.{uid}.metadata.json")).is_metadata
 
 
 @pytest.mark.parametrize("name", REJECTS)

@@ -1,4 +1,4 @@
-"""Folders in the ALF convention of the International Brain Laboratory: spikes, clusters, trials, wheel, by their names."""
+"""Folders in the ALF convention of the International Brain Laboratory: spikes, clusters, trials, behaviour, videos, by their names."""
 
 from __future__ import annotations
 
@@ -46,10 +46,13 @@ class AlfSession(Reader):
         return session.name if session else folder.name(path, _GENERIC)
 
     def files(self, path: Any) -> Sequence[Any]:
-        """The files that are read, by name."""
+        """The files that are read, by name; not those that are linked."""
         from neuropile.readers.alf import files as alf_files
+        from neuropile.readers.alf import linked, passive
 
-        return alf_files.find(path, self.revision, self.sorter).files()
+        found = alf_files.find(path, self.revision, self.sorter)
+        stimulus = passive.rfm_file(path) if "passiveRFM" in found.objects else None
+        return [*found.files(), *linked.clock_files(path), *([stimulus] if stimulus is not None else [])]
 
 
 def session(*, revision: str | None = None, sorter: str | None = None) -> AlfSession:
@@ -63,4 +66,4 @@ def takes(path: Any) -> bool:
 
     if not path.is_dir():
         return False
-    return any(d.is_plain and ((d.object == "spikes" and d.attribute == "times") or d.object == "trials") for d in alf_files.datasets(path))
+    return any(d.is_plain and ((d.object == "spikes" and d.attribute == "times") or d.object in ("passingSpikes", "trials")) for d in alf_files.datasets(path))

@@ -12,7 +12,7 @@ from neuropile.errors import UnreadableFile
 from neuropile.readers import npy
 from neuropile.readers.alf import tables as alf_tables
 from neuropile.readers.alf.files import Attributes
-from neuropile.readers.alf.grammar import Dataset
+from neuropile.readers.alf.grammar import METADATA, Dataset
 
 
 def read(attributes: Attributes, notes: list[str]) -> dict[str, dict[str, pa.Array]]:
@@ -22,8 +22,10 @@ def read(attributes: Attributes, notes: list[str]) -> dict[str, dict[str, pa.Arr
     """
     found = {}
     for attribute, files in attributes.items():
+        if attribute.endswith(f".{METADATA}"):
+            continue
         try:
-            columns = _attribute(attribute, files)
+            columns = _attribute(attribute, files, attributes.get(f"{attribute}.{METADATA}", []))
         except UnreadableFile as e:
             notes.append(f"left out: {relative(e, files)}")
             continue
@@ -40,17 +42,32 @@ def relative(error: Exception, files: Sequence[Dataset]) -> str:
     return text
 
 
-def _attribute(attribute: str, files: Sequence[Dataset]) -> dict[str, pa.Array]:
+def _attribute(attribute: str, files: Sequence[Dataset], metadata: Sequence[Dataset]) -> dict[str, pa.Array]:
     if files[0].path.suffix.lower() == ".npy":
-        column = alf_tables.from_array(array(files)) if all(alf_tables.is_narrow(npy.header(d.path)) for d in files) else None
-        return {} if column is None else {attribute: column}
+        if not all(alf_tables.is_narrow(npy.header(d.path)) for d in files):
+            return {}
+        values = array(files)
+        names = _names(metadata, values.shape[1]) if values.ndim == 2 else None
+        column = alf_tables.from_array(values) if names is None else None
+        apart = {} if names is None else {n: alf_tables.from_array(values[:, i]) for i, n in enumerate(names)}
+        return {n: c for n, c in ({attribute: column} | apart).items() if c is not None}
     tables = [pa.table(alf_tables.read(d.path)) for d in files]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as e:
         raise UnreadableFile(f"{files[0].path}: its parts do not fit together ({e})") from None
     columns = {n: table.column(n).combine_chunks() for n in table.column_names}
+    if list(columns) == [""] and files[0].extension.lower() in ("json", "yaml", "yml"):
+        return {attribute: columns[""]}
     return {n: c for n, c in columns.items() if not n.startswith("Unnamed")}
+
+
+def _names(metadata: Sequence[Dataset], n_columns: int) -> list[str] | None:
+    """The names that a metadata file gives a matrix's columns, where it names as many."""
+    found = alf_tables.document(metadata[0].path) if metadata else None
+    names = found.get("columns") if isinstance(found, dict) else None
+    fits = isinstance(names, list) and len(names) == n_columns and len({str(n) for n in names}) == n_columns
+    return [str(n) for n in names] if fits and isinstance(names, list) else None
 
 
 def array(files: Sequence[Dataset]) -> np.ndarray:
@@ -119,3 +136,15 @@ def number(columns: dict[str, pa.Array], *names: str) -> np.ndarray | None:
 def nullable(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
     """Numbers as a column that is null where they are NaN."""
     return pa.array(values, kind or pa.float64(), from_pandas=True)
+
+
+def real_vector(attributes: Attributes, name: str, notes: list[str]) -> np.ndarray | None:
+    """An attribute's one row of numbers as float64, or None without it; a damaged one is noted."""
+    files = attributes.get(name, [])
+    if not files or files[0].path.suffix.lower() != ".npy":
+        return None
+    try:
+        return np.asarray(vector(files), np.float64)
+    except UnreadableFile as e:
+        notes.append(f"left out: {relative(e, files)}")
+        return None

@@ -9,10 +9,11 @@ from typing import Any
 
 from neuropile.errors import UnreadableFile
 from neuropile.readers.alf import folder
-from neuropile.readers.alf.grammar import Dataset, choose, is_date, is_session_root, parse, session_of
+from neuropile.readers.alf.grammar import METADATA, Dataset, choose, is_date, is_session_root, parse, session_of
 
 #: Sorters whose folder is taken when nobody asks for another, best first; then the shortest path.
 SORTERS = ("iblsorter", "pykilosort")
+SIDES = ("left", "right", "body")
 #: What is read of the session, by object; None means every attribute that is a column.
 SESSION_OBJECTS: dict[str, tuple[str, ...] | None] = {
     "trials": None,
@@ -21,9 +22,22 @@ SESSION_OBJECTS: dict[str, tuple[str, ...] | None] = {
     "licks": ("times",),
     "passivePeriods": ("intervalsTable",),
     "passiveGabor": ("table",),
-    **{f"{side}Camera": ("times", "ROIMotionEnergy") for side in ("left", "right", "body")},
+    "passiveStims": ("table",),
+    "passiveRFM": ("times",),
+    **{f"{side}Camera": ("times", "ROIMotionEnergy", "lightningPose", "dlc", "features") for side in SIDES},
+    **{f"{side}ROIMotionEnergy": ("position",) for side in SIDES},
+    "probes": ("description",),
+    "experiment": ("description",),
 }
-PROBE_OBJECTS: dict[str, tuple[str, ...] | None] = {"spikes": ("times", "clusters"), "clusters": None, "channels": None, "electrodeSites": None}
+PROBE_OBJECTS: dict[str, tuple[str, ...] | None] = {
+    "spikes": ("times", "clusters"),
+    "passingSpikes": ("table",),
+    "clusters": None,
+    "channels": None,
+    "electrodeSites": None,
+}
+#: Arrays a unit that are too wide for columns, by object and attribute: signals.
+WAVEFORMS = (("clusters", "waveforms"), ("clusters", "waveformsChannels"), ("waveforms", "templates"))
 _PROBE = re.compile(r"(probe|imec)[\w-]*", re.IGNORECASE)
 #: Folders that may be a session's own, where the path does not say that it is one.
 _COLLECTION = re.compile(r"alf|(probe|imec)[\w-]*|#[\w.-]+#|pykilosort|iblsorter|(ks|kilosort)[\w.-]*", re.IGNORECASE)
@@ -35,24 +49,26 @@ Attributes = Mapping[str, list[Dataset]]
 
 @dataclass(frozen=True)
 class Probe:
-    """One probe's sorting: its name where the path has one, and its files by object and attribute."""
+    """One probe's sorting: its name where the path has one, and its files by object and attribute; those of waveforms apart."""
 
     name: str | None
     objects: Mapping[str, Attributes]
+    waveforms: Attributes
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a session's folder holds that is read, and what it holds at all, in words."""
+    """What a session's folder holds that is read, what it holds at all, in words, and the revisions of its spikes."""
 
     probes: tuple[Probe, ...]
     objects: Mapping[str, Attributes]
     notes: tuple[str, ...]
     holds: str
+    revisions: tuple[str, ...] = ()
 
     def files(self) -> list[Any]:
         """Every file that is read, in a fixed order."""
-        groups = [*(p.objects for p in self.probes), self.objects]
+        groups = [*(p.objects for p in self.probes), *({"waveforms": p.waveforms} for p in self.probes), self.objects]
         paths = {str(d.path): d.path for objects in groups for attributes in objects.values() for found in attributes.values() for d in found}
         return [paths[p] for p in sorted(paths)]
 
@@ -90,11 +106,13 @@ def find(path: Any, revision: str | None, sorter: str | None) -> Found:
                 others = ", ".join("/".join(c) or "." for c in sorted(places) if c != best)
                 notes.append(f"{name} lie in several folders; those of {'/'.join(best) or '.'} are read, those of {others} left out")
     probes = tuple(_probes(path, objects, revision, sorter, notes))
-    return Found(probes, session, tuple(notes), _holds(every))
+    revisions = sorted({d.revision for ds in objects.get("spikes", {}).values() for d in ds if d.revision})
+    return Found(probes, session, tuple(notes), _holds(every), tuple(revisions))
 
 
 def _wanted(chosen: Attributes, wanted: tuple[str, ...] | None) -> Attributes:
-    return {a: f for a, f in chosen.items() if (a in wanted if wanted is not None else not _NOT_COLUMNS.match(a))}
+    plain = {a: a.removesuffix(f".{METADATA}") for a in chosen}
+    return {a: f for a, f in chosen.items() if (plain[a] in wanted if wanted is not None else not _NOT_COLUMNS.match(a))}
 
 
 def _holds(every: list[Dataset]) -> str:
@@ -121,10 +139,11 @@ def _probes(
 ) -> Iterator[Probe]:
     root = folder.parts(path)
     sortings: dict[str | None, dict[str, tuple[str, ...]]] = {}
-    for collection, found in objects.get("spikes", {}).items():
-        if "times" in choose(found, revision):
-            probe, name = split(root, collection)
-            sortings.setdefault(probe, {})[name] = collection
+    for obj, attribute in (("spikes", "times"), ("passingSpikes", "table")):  # the second only where the first is not there
+        for collection, found in objects.get(obj, {}).items():
+            if attribute in choose(found, revision):
+                probe, name = split(root, collection)
+                sortings.setdefault(probe, {}).setdefault(name, collection)
     if len(sortings) > 1 and None in sortings:
         left = "/".join(next(iter(sortings.pop(None).values()))) or "."
         notes.append(f"spikes of no named probe, in {left}, are left out: the probes' own are read")
@@ -136,7 +155,14 @@ def _probes(
         order = [n for n in ((sorter,) if sorter is not None else ()) + SORTERS if n in names] or [min(names, key=lambda n: (len(n), n))]
         if sorter is not None and order[0] != sorter:
             notes.append(f"{probe or 'the session'} has no sorting by {sorter!r}: that by {order[0]!r} is read")
-        yield Probe(probe, dict(_probe_objects(objects, names[order[0]], revision)))
+        collection = names[order[0]]
+        yield Probe(probe, dict(_probe_objects(objects, collection, revision)), _waveforms(objects, collection, revision))
+
+
+def _waveforms(objects: Mapping[str, Mapping[tuple[str, ...], list[Dataset]]], collection: tuple[str, ...], revision: str | None) -> Attributes:
+    chosen = {obj: choose(objects.get(obj, {}).get(collection, []), revision) for obj, _ in WAVEFORMS}
+    found = {attribute: chosen[obj].get(attribute, []) for obj, attribute in WAVEFORMS}
+    return {attribute: files for attribute, files in found.items() if files and files[0].extension == "npy"}
 
 
 def _probe_objects(

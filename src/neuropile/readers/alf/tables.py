@@ -1,9 +1,10 @@
-"""The small tables that lie beside spike arrays: Parquet, CSV and TSV files into columns, their size believed first."""
+"""The small tables that lie beside spike arrays: Parquet, delimited text and JSON into columns, their size believed first."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,24 +14,74 @@ import pyarrow as pa
 from neuropile.errors import UnreadableFile
 from neuropile.readers import npy
 
-SUFFIXES = (".npy", ".pqt", ".parquet", ".csv", ".tsv", ".ssv")
+SUFFIXES = (".npy", ".pqt", ".parquet", ".csv", ".tsv", ".htsv", ".ssv", ".json", ".yaml", ".yml")
 #: Arrays of at most this many values a row become columns; wider ones are no table columns.
 MAX_ROW_VALUES = 64
 #: A Parquet table of more cells than this must lie in a file of as many bytes.
 _MANY_CELLS = 10_000_000
 _MAX_TEXT_BYTES = 1 << 28
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".ssv": ";"}
+_MAX_DOCUMENT_BYTES = 1 << 24
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".htsv": "\t", ".ssv": " "}
 
 
 def read(path: Any) -> dict[str, pa.Array]:
-    """The columns of a table file that hold one number, truth value or text a row.
+    """The columns of a table file that hold one number, truth value or text a row; a list without a name is called "".
 
     Raises
     ------
     UnreadableFile : damaged, of an absurd size, or of unequal rows
     """
     suffix = str(path.suffix).lower()
+    if suffix in (".json", ".yaml", ".yml"):
+        return _listed(document(path))
     return _parquet(path) if suffix in (".pqt", ".parquet") else _delimited(path, _DELIMITERS.get(suffix, ","))
+
+
+def document(path: Any) -> Any:
+    """What a JSON or YAML file holds, as plain lists, mappings, numbers and texts.
+
+    Raises
+    ------
+    UnreadableFile : damaged, or of an absurd size
+    """
+    size = int(path.stat().st_size)
+    if size > _MAX_DOCUMENT_BYTES:
+        raise UnreadableFile(f"{path}: {size} bytes of {path.suffix}: too many for a description")
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    if str(path.suffix).lower() != ".json":
+        return _yaml(text, path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise UnreadableFile(f"{path}: not readable JSON ({e}); fetch it again") from None
+
+
+def _yaml(text: str, path: Any) -> Any:
+    import yaml  # type: ignore[import-untyped]  # comes with dask
+
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):  # a few lines of them make gigabytes
+            raise UnreadableFile(f"{path}: holds YAML aliases, which are not read; write the values out")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise UnreadableFile(f"{path}: not readable YAML ({(str(e).splitlines() or ['no reason given'])[0]}); fetch it again") from None
+
+
+def _listed(found: Any) -> dict[str, pa.Array]:
+    """The columns of a list of values, of a list of records or of a mapping of lists; none of anything else."""
+    if isinstance(found, list) and found and all(isinstance(r, dict) for r in found):
+        found = {n: [r.get(n) for r in found] for n in dict.fromkeys(n for r in found for n in r)}
+    elif isinstance(found, list):
+        found = {"": found}
+    columns = {}
+    for name, values in found.items() if isinstance(found, dict) else ():
+        try:
+            column = _plain(pa.array(values)) if isinstance(values, list) and values else None
+        except (pa.ArrowException, OverflowError):  # a list of several kinds of things
+            column = None
+        if column is not None:
+            columns[str(name)] = column
+    return columns
 
 
 def _parquet(path: Any) -> dict[str, pa.Array]:
@@ -70,7 +121,7 @@ def _delimited(path: Any, delimiter: str) -> dict[str, pa.Array]:
         raise UnreadableFile(f"{path}: {path.stat().st_size} bytes of text: too many for a table of units or trials")
     text = path.read_bytes().decode("utf-8-sig", "replace")
     first = text.partition("\n")[0]
-    delimiter = "\t" if "\t" in first else "," if delimiter not in first and "," in first else delimiter
+    delimiter = next((d for d in ("\t", delimiter, ",", ";") if d in first), delimiter)
     try:
         rows = [r for r in csv.reader(io.StringIO(text), delimiter=delimiter) if r]
     except csv.Error as e:

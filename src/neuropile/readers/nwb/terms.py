@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 #: Unit columns that may hold an area, best first; used before the area of the unit's electrode.
-REGION_COLUMNS = ("region", "brain_region", "brain_area", "area", "location", "structure", "structure_acronym", "anatomy")
+REGION_COLUMNS = ("region", "brain_region", "brain_area", "area", "location", "structure", "structure_acronym", "anatomy", "allen_location")
 #: Unit columns that may hold a sorter's or curator's verdict, best first.
 QUALITY_COLUMNS = ("quality", "unit_quality", "kilosort2_label", "KSLabel", "ks_label", "group_label", "phy_annotations")
 QUALITY_WORDS = {"good": "good", "sua": "good", "single": "good", "mua": "mua", "multi": "mua", "multi-unit": "mua", "noise": "noise"}
@@ -18,7 +18,7 @@ IBL_SCORE, IBL_PASSED_ALL = "ibl_quality_score", 1 - 1e-6
 #: Columns that point to a unit's electrode, the most telling first.
 ELECTRODE_COLUMNS = ("max_electrode", "peak_electrode", "electrodes", "electrode")
 #: Positions along the probe in um above its tip, under the names NWB writers give them.
-DEPTH_COLUMNS = ("distance_from_probe_tip_um", "probe_vertical_position", "rel_y")
+DEPTH_COLUMNS = ("distance_from_probe_tip_um", "probe_vertical_position", "mean_relative_depth_um", "mean_relative_depth", "rel_y")
 PROBE_COLUMNS = ("probe", "probe_name", "electrode_group", "group_name")
 #: Trial columns whose name says exactly one of our canonical columns; the source's own stays beside it.
 TRIAL_COLUMNS = {
