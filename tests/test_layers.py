@@ -11,8 +11,8 @@ ROOT = Path(neuropile.__file__).parent
 
 ROWS = [
     {"errors"},
-    {"types", "paths", "progress", "splits", "permuting", "card", "remote", "licence_names", "regions", "ibl", "linked"},
-    {"parquet", "listed", "digest", "markers", "object_files"},
+    {"types", "paths", "progress", "splits", "permuting", "card", "remote", "licence_names", "regions", "ibl"},
+    {"parquet", "listed", "digest", "markers", "object_files", "linked"},
     {"groups", "object_locks"},
     {"kernels", "spans", "layout", "events", "parts"},
     {"run", "binning", "readers", "archives"},

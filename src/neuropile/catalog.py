@@ -116,7 +116,7 @@ def plain(source: Archive, key: str) -> Recipe:
     taken: dict[str, Any] = {"select": _SELF_DESCRIBING}
     if source.name == "one":
         reader = below.session()
-        taken = {"select": ("*",), "session": r"/Subjects/(?P<session>(?P<subject>[^/]+)/\d{4}-\d\d-\d\d/\d+)/"}
+        taken = {"select": ("*",), "session": r"/Subjects/(?P<session>(?P<subject>[^/]+)/\d{4}-\d\d-\d\d/\d+)/", "recording": "ibl/{recording}"}
     return Recipe(
         key=key,
         title=f"{source.name}:{source.id}",

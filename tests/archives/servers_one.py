@@ -40,6 +40,28 @@ class Alyx(State):
     bucket: State = field(default_factory=State)
 
     @property
+    def insertions(self) -> list[dict[str, Any]]:
+        """A row a probe of which there is a dataset."""
+        found = {}
+        for d in self.datasets:
+            if probe := re.match(r"alf/(probe\w+)", d["collection"]):
+                eid = d["session"][-36:]
+                did = str(uuid.uuid5(_NAMES, f"{eid}/{probe[1]}"))
+                found[did] = {"id": did, "session": eid, "name": probe[1]}
+        return list(found.values())
+
+    def fits(self, session: dict[str, Any], query: dict[str, str]) -> bool:
+        """Whether a session is what a query asks for: parts of texts, whatever the case; days from one to another."""
+        for key in ("subject", "lab", "task_protocol"):
+            if query.get(key, "").lower() not in session[key].lower():
+                return False
+        if query.get("projects", "").lower() not in ",".join(session["projects"]).lower() or int(query.get("number", session["number"])) != session["number"]:
+            return False
+        first, _, last = query.get("date_range", "0,9").partition(",")
+        names = {d["name"] for d in self.datasets if d["session"].endswith(session["id"])}
+        return first <= session["start_time"][:10] <= last and all(n in names for n in query.get("datasets", "").split(",") if n)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables by which it is asked instead of IBL's servers."""
         return {"NEUROPILE_ONE_URL": self.url, "NEUROPILE_ONE_FILES_URL": f"{self.url}/public", "NEUROPILE_S3_URL": self.bucket.url}
@@ -94,17 +116,27 @@ class _Alyx(Handler):
             return self.send_json({"detail": "Invalid token.", "status_code": 403}, 403)
         if state.next or state.mischief(asked):
             return self.send_file(path.lstrip("/"))
-        if path not in ("/sessions", "/datasets"):
+        if path.startswith("/sessions/"):
+            return self._one(path.rpartition("/")[2])
+        if path not in ("/sessions", "/datasets", "/insertions"):
             return self.send_json({"detail": "Not found.", "status_code": 404}, 404)
-        if asked.query.get("tag") != state.tag:
+        if asked.query.get("tag", state.tag) != state.tag:
             return self._page([])
         if path == "/sessions":
-            return self._page(state.sessions)
-        here = [d for d in state.datasets if asked.query.get("exists") != "true" or any(r["exists"] for r in d["file_records"])]
+            return self._page([s for s in state.sessions if state.fits(s, asked.query)])
+        of = asked.query.get("session")
+        if path == "/insertions":
+            return self._page([i for i in state.insertions if of in (None, i["session"])])
+        own = [d for d in state.datasets if of is None or d["session"].endswith(of)]
+        here = [d for d in own if asked.query.get("exists") != "true" or any(r["exists"] for r in d["file_records"])]
         self._page(here)
         if state.joins:
             state.datasets.insert(0, state.joins.pop())
         return None
+
+    def _one(self, eid: str) -> None:
+        found = next((s for s in self.state.sessions if s["id"] == eid), None)
+        return self.send_json({"detail": "No Session matches the given query."}, 404) if found is None else self.send_json(found)
 
     def _log_in(self) -> None:
         if self.asked.form != self.state.login:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import uuid
 import warnings
@@ -69,7 +70,7 @@ class TestListing:
         assert paths(listing) == {
             *(f"{newest}/#2025-01-01#/spikes.{a}.npy" for a in ("times", "clusters")),
             *(f"{newest}/{n}" for n in ("clusters.metrics.pqt", "channels.mlapdv.npy")),
-            *(f"{KS}/alf/{n}" for n in ("_ibl_trials.table.pqt", "_ibl_leftCamera.times.npy")),
+            *(f"{KS}/alf/{n}" for n in ("_ibl_trials.table.pqt", "_ibl_leftCamera.times.npy", "_ibl_leftCamera.dlc.pqt")),
             *(f"{ZM}/alf/{n}" for n in ("_ibl_trials.table.pqt", "probe01/spikes.times.npy")),
         }
 
@@ -103,7 +104,7 @@ class TestListing:
 
     def test_a_server_that_gives_fewer_rows_than_asked_for_is_asked_more_often(self, full, web):
         full.most = 2
-        assert len(one.release(TAG).list(web).assets) == 8
+        assert len(one.release(TAG).list(web).assets) == 9
 
     def test_rows_that_join_meanwhile_are_not_lost(self, full, web):
         full.most = 3
@@ -162,6 +163,32 @@ class TestListing:
         }
 
 
+class TestSessions:
+    def test_a_session_is_listed_by_its_id_with_whatever_tags(self, full, web):
+        full.add(f"{KS}/alf/probe01/spikes.times.npy", b"x", tags=["another"])
+        eid = full.sessions[0]["id"]
+        listing = one.release(eid.upper()).list(web)
+        assert all(p.startswith(KS) for p in paths(listing))
+        assert f"{KS}/alf/probe01/spikes.times.npy" in paths(listing)
+        assert one.release(eid).facts(web)["subjects"] == 1
+
+    def test_every_file_tells_the_session_it_belongs_to(self, full, web):
+        by_path = {s["subject"]: s["id"] for s in full.sessions}
+        release = one.release(TAG)
+        assert all(release.recording(a) == by_path[a.path.split("/")[2]] for a in release.list(web).assets)
+
+    def test_a_file_of_an_older_lock_is_still_found(self, full, web):
+        release = one.release(TAG)
+        asset = release.list(web).assets[0]
+        older = dataclasses.replace(asset, version=(asset.version or "").rpartition("/")[2])
+        assert release.places(older, web) == release.places(asset, web)
+        assert release.recording(older) is None
+
+    def test_an_unknown_session_says_how_to_find_one(self, full, web):
+        with pytest.raises(ArchiveError, match=r"the database has no such session; find one with: neuropile one search"):
+            one.release("00000000-0000-4000-8000-000000000000").list(web)
+
+
 class TestLogin:
     def test_the_published_login_is_used_once(self, full, web):
         one.release(TAG).list(web)
@@ -181,7 +208,7 @@ class TestLogin:
             one.release(TAG).list(web)
         monkeypatch.setenv("NEUROPILE_ONE_USER", "me")
         monkeypatch.setenv("NEUROPILE_ONE_PASSWORD", "mine")
-        assert len(one.release(TAG).list(web).assets) == 8
+        assert len(one.release(TAG).list(web).assets) == 9
 
     def test_a_lasting_refusal_ends(self, full, web):
         full.mischief = lambda asked: Mischief(403, {}, b'{"detail":"You do not have permission."}')
@@ -192,7 +219,7 @@ class TestLogin:
     @pytest.mark.parametrize("trouble", [Mischief(503, {}, b"maintenance"), Mischief(429, {"Retry-After": "0"}), Mischief(500), Mischief(502)])
     def test_maintenance_and_limits_are_waited_out(self, full, web, trouble):
         full.next = [trouble, trouble]
-        assert len(one.release(TAG).list(web).assets) == 8
+        assert len(one.release(TAG).list(web).assets) == 9
 
     def test_a_page_of_html_is_no_list(self, full, web):
         full.next = [HTML]
@@ -215,7 +242,7 @@ class TestFiles:
         release = one.release(TAG)
         theirs = {u for row in full.datasets for u in dataset_record_to_url(row)}
         ours = {unquote(release.places(a, web)[0].url) for a in release.list(web).assets}
-        assert len(ours) == 8
+        assert len(ours) == 9
         assert ours <= theirs
 
     def test_what_only_the_bucket_has_is_had_from_there(self, server, web):
@@ -248,15 +275,18 @@ class TestReading:
         alffolder.put(session / "alf", I_wheel__position=np.arange(9.0), I_wheel__timestamps=np.arange(9.0), licks__times=np.arange(3.0))
         alffolder.put(session / "alf", I_leftCamera__times=np.arange(5.0), leftCamera__ROIMotionEnergy=np.arange(5.0))
         alffolder.put(session / "alf", I_wheelMoves__intervals=np.array([[0.0, 1.0]]), I_wheelMoves__peakAmplitude=np.ones(1))
+        pose = pd.DataFrame({"nose_tip_x": np.zeros(5), "nose_tip_y": np.zeros(5), "nose_tip_likelihood": np.ones(5)})
+        alffolder.put(session / "alf", I_leftCamera__dlc=pose, I_leftCamera__features=pd.DataFrame({"pupilDiameter_raw": np.zeros(5)}))
+        alffolder.put(session / "alf", I_passiveStims__table=pd.DataFrame({"valveOn": [1.0]}), I_passiveRFM__times=np.arange(3.0))
         (session / "alf" / "_ibl_passivePeriods.intervalsTable.csv").write_text(",passiveProtocol,RFM\nstart,1.0,2.0\nstop,5.0,3.0\n")
         (session / "alf" / "_ibl_passiveGabor.table.csv").write_text("start,stop,position,contrast,phase\n1.0,1.3,35.0,1.0,0.5\n")
         return tmp_path / "tree"
 
     def test_what_the_reader_reads_is_what_is_asked_for(self, server, web, tree):
-        """Neither more nor less: nothing that is read is missing from the default patterns, and no waveforms are fetched."""
+        """Neither more nor less, but for mean waveforms, which are fetched only when asked for."""
         serve_folder(server, tree)
         session = tree / KS
-        read = {f.relative_to(tree).as_posix() for f in alf_files.find(session, None, None).files()}
+        read = {f.relative_to(tree).as_posix() for f in alf_files.find(session, None, None).files() if "waveforms" not in f.name}
         listed = paths(one.release(TAG).list(web))
         assert listed == read
         assert not [p for p in listed if "waveforms" in p]

@@ -120,6 +120,7 @@ def test_sessions_of_ibls_database_are_built_from_their_alf_files(tmp_path: Path
         assert run("build", "one:2022_Q4_IBL_et_al_BWM", "--store", tmp_path / "store")["datasets"][0]["stored"] == 1
     (session,) = open_store(tmp_path / "store").values()
     assert session.key == "one-2022-q4-ibl-et-al-bwm/KS023_2019-12-10_001"
+    assert [session.recording_id] == [f"ibl/{s['id']}" for s in state.sessions]
     trains = [alffolder.trains(seed, 6) for seed in (0, 1)]
     assert session.n_spikes == sum(len(times) for times, _ in trains)
     assert len(session.trials) == len(alffolder.trial_table())

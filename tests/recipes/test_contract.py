@@ -169,7 +169,7 @@ def test_what_is_stored_is_not_fetched_again(built: Built, tmp_path: Path) -> No
         ("names", (("a",),), "names is a tuple of pairs"),
         ("session", "(?P<session>", "no regular expression"),
         ("session", "x", "no group"),
-        ("recording", "{nope}", "names {nope}; it can be {session}, {subject}"),
+        ("recording", "{nope}", "names {nope}; it can be {recording}, {session}, {subject}"),
         ("recording", "{", "cannot be filled in"),
         ("recording", "{session.__class__}", "it can be"),
         ("quantity", "spiks", "quantity is one of spikes"),

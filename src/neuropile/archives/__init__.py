@@ -79,6 +79,10 @@ class Archive:
         """What the file's own server said of its version when it was listed, as "ETag ..." or "Last-Modified ..."; None where nobody asked it."""
         return None
 
+    def recording(self, asset: Asset) -> str | None:
+        """The archive's own id of the recording that a file belongs to; None where it has none."""
+        return None
+
     def facts(self, web: Web) -> Mapping[str, Any]:
         """More of what the archive says of the whole, for the page of a new recipe; {} where it says nothing."""
         return {}

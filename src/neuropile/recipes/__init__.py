@@ -56,7 +56,8 @@ class Recipe:
         name. None: each file is a session, called by its stem. A group `subject` names the subject.
     names : (session as found by the pattern, as it is to be called)
     subject : the subject of all sessions, where neither file nor path says it
-    recording : the recording_id, with `{group}` for groups of `session`, `{subject}` and `{session}`; None: dataset/session
+    recording : the recording_id, with `{group}` for groups of `session`, `{subject}`, `{session}` and `{recording}`, the archive's
+        own id of it; None, and where the archive has none: dataset/session
     set_aside : (pattern, reason): sessions stored but left out of piles unless asked for
     holds : what each session has, for `build --check`: unit columns (`region`, `quality`, `src_depth`), `intervals/trials`,
         `signals/running`, `observed`
@@ -149,7 +150,10 @@ def plans(assets: Iterable[Asset], recipe: Recipe) -> list[Plan]:
 def _plan(session: str, assets: tuple[Asset, ...], groups: Mapping[str, str], recipe: Recipe) -> Plan:
     subject = groups.get("subject") or recipe.subject
     missing = dict.fromkeys(re.compile(recipe.session or "").groupindex, "")
-    recording = None if recipe.recording is None else recipe.recording.format(**{**missing, "subject": subject or "", **groups})
+    own = next((found for a in assets if (found := recipe.archive.recording(a))), None)
+    recording = None
+    if recipe.recording is not None and (own or "{recording}" not in recipe.recording):
+        recording = recipe.recording.format(**{**missing, "subject": subject or "", "recording": own or "", **groups})
     aside = next((why for pattern, why in recipe.set_aside if any(fnmatch.fnmatchcase(a.path, pattern) for a in assets)), None)
     return Plan(session, assets, subject, recording, aside)
 

@@ -105,14 +105,14 @@ def _is_reader(value: Any) -> bool:
 def _groups(key: str, pattern: str | None) -> set[str]:
     """The names that `recording` may use."""
     if pattern is None:
-        return {"session", "subject"}
+        return {"session", "subject", "recording"}
     try:
         groups = re.compile(pattern).groupindex
     except (re.error, RecursionError, OverflowError) as e:
         raise NeuropileError(f"{key}: the pattern of sessions {pattern!r} is no regular expression ({e})") from None
     if "session" not in groups:
         raise NeuropileError(f"{key}: the pattern of sessions has no group (?P<session>...)")
-    return {*groups, "subject"}
+    return {*groups, "subject", "recording"}
 
 
 def _check_format(key: str, recording: str, groups: set[str]) -> None:
