@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Pages of docs/explain that hold code.
-RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions", "ibl", "one")
+RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions", "ibl", "one", "allen")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -75,6 +75,7 @@ def run_page(text: str, folder: Path) -> int:
         "docs/explain/regions.md",
         "docs/explain/ibl.md",
         "docs/explain/one.md",
+        "docs/explain/allen.md",
     ],
 )
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:

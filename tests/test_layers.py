@@ -27,7 +27,7 @@ ROWS = [
     {"publishing"},
     {"piling", "hub"},
     {"corpus"},
-    {"training", "motifs", "tokens", "ordering", "stats", "plotting", "verifying", "shown"},
+    {"training", "motifs", "tokens", "ordering", "stats", "plotting", "verifying", "shown", "allen"},
     {"testing"},
     {"cli"},
     {"__main__"},

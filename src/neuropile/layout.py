@@ -127,11 +127,14 @@ INTERVAL_COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "stop_s": _SECONDS,
         "stimulus": pa.string(),
         "block": pa.int64(),
-        "is_blank": pa.bool_(),
-        "is_omitted": pa.bool_(),
-        "is_change": pa.bool_(),
-        "frame": pa.int64(),
+        **dict.fromkeys(("is_blank", "is_omitted", "is_change"), pa.bool_()),
+        **dict.fromkeys(("frame", "repeat"), pa.int64()),
+        **dict.fromkeys(("is_sham_change", "is_active"), pa.bool_()),
+        **dict.fromkeys(("orientation_deg", "direction_deg", "temporal_frequency_hz", "spatial_frequency_cpd", "phase", "contrast"), pa.float64()),
+        **dict.fromkeys(("speed", "x_position_deg", "y_position_deg", "size_deg", "colour"), pa.float64()),
+        **dict.fromkeys(("image_name", "image_set"), pa.string()),
     },
+    "rewards": {"start_s": _SECONDS, "stop_s": _SECONDS, "reward_ul": pa.float64(), "is_auto": pa.bool_()},
     "observed": {"unit": pa.int32(), "start_tick": pa.int64(), "stop_tick": pa.int64(), "start_s": _SECONDS, "stop_s": _SECONDS},
 }
 _ANY_INTERVALS = {"start_s": _SECONDS, "stop_s": _SECONDS}

@@ -9,10 +9,10 @@ HOLDS = ("region", "probe", "depth_um", "quality", "src_peak_channel_id", "src_p
 
 NO_LFP = (
     "Upstream had to remove the LFP file of each probe by hand; here only the session files are selected, "
-    "and areas and depths come through each unit's peak channel."
+    "and areas and depths come through each unit's peak channel. neuropile.allen.lfp_of opens such files beside a stored session."
 )
 INVALID = "Upstream stores invalid times as silence; here they are taken out of what was observed: of every unit, or of the probe that their tags name."
 ALL_UNITS = (
     "All units are stored, as upstream does; the owner's own defaults would hide units below a presence ratio of 0.95 or above 0.5 in "
-    "isi_violations or 0.1 in amplitude_cutoff, which are kept as columns."
+    "isi_violations or 0.1 in amplitude_cutoff, which are kept as columns: neuropile.allen.allen_quality is that rule, with other limits if wanted."
 )

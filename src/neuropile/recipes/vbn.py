@@ -41,5 +41,5 @@ recipe = Recipe(
         _allen.INVALID,
         _allen.ALL_UNITS,
     ),
-    tested_on="a generated file; layout inferred from the owner's other datasets",
+    tested_on="generated files; layout from the owner's own writer and reader of such files",
 )

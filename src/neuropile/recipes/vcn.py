@@ -30,5 +30,5 @@ recipe = Recipe(
         _allen.INVALID,
         _allen.ALL_UNITS,
     ),
-    tested_on="a generated file; layout from a listing of the dandiset's files",
+    tested_on="generated files; layout from the owner's own writer of such files and a listing of the dandiset's files",
 )

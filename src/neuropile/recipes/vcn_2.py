@@ -31,5 +31,5 @@ recipe = Recipe(
         _allen.ALL_UNITS,
         "Units without a spike are kept, as rows of zeros, here as upstream.",
     ),
-    tested_on="a generated file; layout from a listing of the dandiset's files",
+    tested_on="generated files; layout from the owner's own writer of such files and a listing of the dandiset's files",
 )

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile.errors import NoEvents, UnreadableFile
+from neuropile.readers.nwb import allen, electrodes, ibl, tables, tree, unit_tables, waveforms
 from neuropile.readers.nwb import intervals as nwb_intervals
 from neuropile.readers.nwb import signals as nwb_signals
-from neuropile.readers.nwb import tables, tree, unit_tables
 from neuropile.types import Recording, Signal, Spans, Subject, Trains
 
 _ROOT_TEXTS = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
@@ -27,7 +27,8 @@ def read(path: Any, session_id: str, region: str | None = None, quality: str | N
 
 def _read(file: tree.Group, session_id: str, region: str | None, quality: str | None) -> Recording:
     intervals, not_columns = nwb_intervals.find(file)
-    signals, not_signals = nwb_signals.find(file)
+    is_allen = allen.knows(file)
+    signals, not_signals = nwb_signals.find(file, allen.NAMES if is_allen else None)
     found, without = unit_tables.find(file)
     holds = _holdings(intervals, signals, [*without, *not_signals, *_elsewhere(file)])
     if not found:
@@ -38,15 +39,18 @@ def _read(file: tree.Group, session_id: str, region: str | None, quality: str | 
     parts = [unit_tables.Units(file, group, region, quality) for group in found]
     units = _unique_ids(tables.join([p.table for p in parts]), notes)
     observed, span_source = _observed(file, parts)
+    channels = _channels(file, notes)
     if len(parts) == 1:
-        signals |= {n if n not in signals else f"units_{n}": s for n, s in parts[0].waveforms().items()}
+        shapes = parts[0].waveforms() | _near_peak(parts[0], units, channels)
+        signals |= {n if n not in signals else f"units_{n}": s for n, s in shapes.items()}
     subject, source = subject_of(file), metadata_of(file)
     if tree.filled(file):
         notes.append(f"nothing is stored of {', '.join(tree.filled(file))}: read as the fill value, which is how Zarr 3 keeps zeros")
-    return Recording(
+    recording = Recording(
         session_id=session_id,
         units=units,
         trains=Trains(units.num_rows, _Chained(parts)),
+        channels=channels,
         subject=subject,
         intervals=intervals,
         signals=signals,
@@ -58,6 +62,23 @@ def _read(file: tree.Group, session_id: str, region: str | None, quality: str | 
         holds=holds,
         close=file.close,
     )
+    return allen.completed(file, recording) if is_allen else ibl.completed(file, recording)
+
+
+def _channels(file: tree.Group, notes: list[str]) -> pa.Table | None:
+    try:
+        return electrodes.channels(file)[0]  # what is left out of them is told of the units' own electrodes
+    except UnreadableFile as e:  # the spikes stand without them
+        notes.append(f"no table of channels: {e}")
+        return None
+
+
+def _near_peak(part: unit_tables.Units, units: pa.Table, channels: pa.Table | None) -> dict[str, Signal]:
+    try:
+        return waveforms.near_peak(part.group, units, channels)
+    except UnreadableFile as e:  # the spikes stand without them
+        part.notes.append(f"left out of the signals: {e}")
+        return {}
 
 
 class _Chained:

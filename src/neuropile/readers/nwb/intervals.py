@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from neuropile.paths import safe_name
-from neuropile.readers.nwb import presentations, tables, terms, tree, trials, unit_tables
+from neuropile.readers.nwb import change_trials, presentations, tables, terms, tree, trials, unit_tables
 from neuropile.types import ALL_UNITS, Spans
 
 _RENAMED = {"invalid_times": "invalid", "observed": "src_observed"}
+#: What Allen's tags say a row is of, before they say what failed.
+_SCOPES = ("EcephysSession", "EcephysProbe")
 #: How Allen's rigs call their probes; a probe that failed is named by tags and is not in the file.
 _LETTERED = re.compile(r"probe[A-Z]")
 
@@ -55,7 +57,7 @@ def _canonical(table: pa.Table, sources: dict[str, tuple[str, ...]]) -> pa.Table
         source = next((n for n in names if fits(table, n)), None)
         if source is not None:
             columns[canonical] = table.column(source)
-    columns |= trials.computed(table) if sources else {}
+    columns |= trials.computed(table) | change_trials.computed(table) if sources else {}
     kept = [c for c in table.column_names if c not in ("start_time", "stop_time") or (c == "stop_time" and "stop_s" not in columns)]
     return pa.table(columns | {f"src_{c}": table.column(c) for c in kept})
 
@@ -74,7 +76,7 @@ def invalid(file: tree.Group, table: pa.Table | None, probe_of_unit: list[str | 
     for row in table.to_pylist() if table is not None else ():
         start, stop = row["start_s"], row.get("stop_s")
         tags = _tags(row.get("src_tags"))
-        elsewhere = bool(tags) and all(any(word in t.lower() for word in terms.NOT_NEURAL) for t in tags)
+        elsewhere = bool(tags) and all(any(word in t.lower() for word in terms.NOT_NEURAL) for t in tags)  # what failed is no probe
         if elsewhere or start is None or stop is None or not start <= stop:
             continue
         found += [(u, start, stop) for u in _touched(tags, probes, probe_of_unit)]
@@ -94,7 +96,9 @@ def _touched(tags: list[str], probes: set[str], probe_of_unit: list[str | None])
 
 
 def _tags(value: Any) -> list[str]:
-    return [str(t) for t in (value if isinstance(value, list) else [value]) if t not in (None, "")]
+    """What a row's tags name. Allen's are three: whose it is (session or probe), its id, and what failed; only the last tells that."""
+    tags = [str(t) for t in (value if isinstance(value, list) else [value]) if t not in (None, "")]
+    return [t for t in tags if t not in _SCOPES and not t.isdigit()] or tags
 
 
 def _mentions(tag: str, probe: str) -> bool:

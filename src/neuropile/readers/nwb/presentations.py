@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile.readers.nwb import tables
+from neuropile.readers.nwb import parameters, tables
 
 SUFFIX = "_presentations"
 NAME = "presentations"
-#: Texts that stand for no number where a column of numbers was stored as text.
-_NO_NUMBER = frozenset({"", "null", "nan", "n/a", "none"})
 #: A frame of natural scenes that shows nothing.
 _BLANK_FRAME = -1
-#: What a blank sweep of gratings has none of.
-_PARAMETERS = ("src_orientation", "src_Ori", "src_ori")
+#: A table of frames shows a movie if so many of its steps go on to the next frame; scenes are shown in random order.
+_MOSTLY = 0.9
 
 
 def joined(found: dict[str, pa.Table], invalid: pa.Table | None) -> dict[str, pa.Table]:
     """Tables of intervals with those of presentations made one, which is called `presentations`.
 
-    A row says its stimulus, its block, its frame, whether it is a blank, an omission or a change, and whether it lies in
-    invalid time of the stimulus; every parameter keeps the column it has.
+    A row's number, from 0 in the order of time, is its id. It says its stimulus, its block, its parameters as numbers,
+    which pass through a movie it belongs to, whether it is a blank, an omission or a change, and whether it lies in
+    invalid time of the stimulus; beside these every source column is kept as it is.
     """
     names = [n for n in found if n.endswith(SUFFIX)]
     if not names or NAME in found:
@@ -43,29 +41,106 @@ def _canonical(table: pa.Table, name: str) -> pa.Table:
         "start_s": table.column("start_s"),
         "stop_s": table.column("stop_s") if "stop_s" in table.column_names else pa.nulls(table.num_rows, pa.float64()),
     }
-    said = _values(table, "src_stimulus_name")
-    columns["stimulus"] = pa.array([str(v) if v not in (None, "") else name for v in said] if said else [name] * table.num_rows, pa.string())
-    for ours, source in (("block", "src_stimulus_block"), ("frame", "src_frame")):
-        if source in table.column_names:
-            columns[ours] = pa.array([_whole(v) for v in _values(table, source)], pa.int64())
-    for ours, source in (("is_omitted", "src_omitted"), ("is_change", "src_is_change")):
-        if source in table.column_names:
-            columns[ours] = pa.array([_truth(v) for v in _values(table, source)], pa.bool_())
-    blank = _blanks(table, columns.get("frame"))
-    if blank is not None:
-        columns["is_blank"] = pa.array(blank, pa.bool_())
+    said = parameters.words(_source(table, "stimulus_name")) if _has(table, "stimulus_name") else pa.nulls(table.num_rows, pa.string())
+    columns["stimulus"] = pc.fill_null(said, name)
+    for ours in ("block", "frame"):
+        source = "stimulus_block" if ours == "block" else ours
+        if _has(table, source):
+            columns[ours] = parameters.wholes(_source(table, source))
+    for read, named in ((parameters.truths, parameters.TRUTHS), (parameters.numbers, parameters.NUMBERS), (parameters.words, parameters.WORDS)):
+        for ours, names in named.items():
+            found = _find(table, names)
+            if found is not None:
+                columns[ours] = read(table.column(found))
+    columns |= _size(table) | _omitted(columns) | _blanks(columns)
+    if "frame" in columns:
+        columns["repeat"] = pa.array(_repeats(columns, name), from_pandas=True).cast(pa.int64())
     return pa.table(columns | {n: table.column(n) for n in table.column_names if n not in columns})
 
 
-def _blanks(table: pa.Table, frame: pa.Array | None) -> list[bool] | None:
-    """Which rows show nothing: a frame of -1, or no parameter where other rows of the table have one; None where none can be told."""
-    if frame is not None:
-        return [v == _BLANK_FRAME for v in frame.to_pylist()]
-    for name in _PARAMETERS:
-        numbers = [_number(v) for v in _values(table, name)]
-        if any(n is not None for n in numbers):
-            return [n is None for n in numbers]
-    return None
+def _find(table: pa.Table, names: tuple[str, ...]) -> str | None:
+    """The source's column of the first of these names, whatever their case."""
+    lower = {n.lower().removeprefix("src_"): n for n in table.column_names if n.startswith("src_")}
+    return next((lower[n] for n in names if n in lower), None)
+
+
+def _has(table: pa.Table, name: str) -> bool:
+    return f"src_{name}" in table.column_names
+
+
+def _source(table: pa.Table, name: str) -> pa.ChunkedArray:
+    return table.column(f"src_{name}")
+
+
+def _size(table: pa.Table) -> dict[str, Any]:
+    """The size of what was shown, where it is one number of degrees."""
+    if not (_has(table, "size") and _has(table, "units") and tables.is_text(table, "src_units")):
+        return {}
+    size = parameters.equal_pairs(_source(table, "size"))
+    return {"size_deg": pc.if_else(pc.fill_null(pc.equal(_source(table, "units"), "deg"), False), size, pa.scalar(None, pa.float64()))}
+
+
+def _omitted(columns: dict[str, Any]) -> dict[str, Any]:
+    """Omissions by the name of their image, where no column says which they are."""
+    if "is_omitted" in columns or "image_name" not in columns:
+        return {}
+    return {"is_omitted": pc.fill_null(pc.equal(columns["image_name"], parameters.OMITTED), False)}
+
+
+def _blanks(columns: dict[str, Any]) -> dict[str, Any]:
+    """Which rows show nothing: a frame of -1, or no direction where other rows of the table have one; nothing where none can be told."""
+    if "frame" in columns:
+        return {"is_blank": pc.fill_null(pc.equal(columns["frame"], _BLANK_FRAME), False)}
+    direction = columns.get("orientation_deg", columns.get("direction_deg"))
+    if direction is None or "image_name" in columns or direction.null_count == len(direction):
+        return {}
+    return {"is_blank": pc.is_null(direction)}
+
+
+def _repeats(columns: dict[str, Any], name: str) -> np.ndarray:
+    """Which pass through its movie each frame belongs to: (row,) float64, from 0 in each block; NaN where the table shows no movie.
+
+    A pass begins where the frame is 0, or falls without one; rows of a block before its first frame 0 belong to none.
+    A movie whose frames are shuffled in time has no such order: there a frame's nth showing belongs to pass n.
+    """
+    frame = _floats(columns["frame"])
+    order = np.argsort(_floats(columns["start_s"]), kind="stable")
+    block = _floats(columns["block"])[order] if "block" in columns else np.zeros(len(order))
+    shown = frame[order]
+    new_block = np.r_[True, ~((block[1:] == block[:-1]) | (np.isnan(block[1:]) & np.isnan(block[:-1])))][: len(shown)]
+    before = np.r_[np.nan, shown[:-1]][: len(shown)]
+    before[new_block] = np.nan
+    steps = shown[~new_block] - before[~new_block]
+    following = np.count_nonzero((steps == 1) | ((shown[~new_block] == 0) & (steps < 0)))
+    found = np.full(len(shown), np.nan)
+    if steps.size and following >= _MOSTLY * steps.size:
+        begins = ((shown == 0) & (before != 0)) | (shown < before)
+        found[order] = _passes(begins, new_block)
+    elif "movie" in name.lower() and len(shown):
+        found[order] = _nth_showing(shown, np.cumsum(new_block))
+    return found
+
+
+def _floats(column: Any) -> np.ndarray:
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+def _passes(begins: np.ndarray, new_block: np.ndarray) -> np.ndarray:
+    """How many passes of its block began before each row and with it, less one; NaN before the first."""
+    total = np.cumsum(begins)
+    at_block = np.maximum.accumulate(np.where(new_block, np.arange(len(total)), 0))
+    number = total - (total - begins)[at_block] - 1
+    return np.where(number >= 0, number, np.nan)
+
+
+def _nth_showing(frame: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """How often each row's frame was shown in its block before."""
+    by_frame = np.lexsort((np.arange(len(frame)), frame, block))
+    first = np.r_[True, (frame[by_frame][1:] != frame[by_frame][:-1]) | (block[by_frame][1:] != block[by_frame][:-1])]
+    place = np.arange(len(frame))
+    found = np.empty(len(frame))
+    found[by_frame] = place - np.maximum.accumulate(np.where(first, place, 0))
+    return found
 
 
 def _stimulus_times(invalid: pa.Table | None) -> np.ndarray:
@@ -76,34 +151,9 @@ def _stimulus_times(invalid: pa.Table | None) -> np.ndarray:
 
 
 def _touched(table: pa.Table, spans: np.ndarray) -> np.ndarray:
-    """Which rows share time with a span; (span, 2) by start."""
-    start, stop = (table.column(n).to_numpy() for n in ("start_s", "stop_s"))
+    """Which rows share time with a span; (span, 2) by start. Of an omission only the start is known."""
+    start, stop = (_floats(table.column(n)) for n in ("start_s", "stop_s"))
+    stop = np.where(np.isnan(stop), start, stop)
     before = np.searchsorted(spans[:, 0], stop, side="left")  # spans that begin before the row ends
     latest = np.r_[-np.inf, np.maximum.accumulate(spans[:, 1])]
     return latest[before] > start
-
-
-def _values(table: pa.Table, name: str) -> list[Any]:
-    return table.column(name).to_pylist() if name in table.column_names else []
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = None if value.strip().lower() in _NO_NUMBER else float(value)
-        except ValueError:
-            return None
-    return None if not isinstance(value, int | float) or not math.isfinite(value) else float(value)
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() and abs(number) < 2**53 else None
-
-
-def _truth(value: Any) -> bool | None:
-    """True and false however they are stored: as truth, as 1.0 and 0.0, or in words."""
-    if isinstance(value, str):
-        return {"true": True, "1.0": True, "1": True, "false": False, "0.0": False, "0": False}.get(value.strip().lower())
-    number = _number(value)
-    return None if number is None else bool(number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,12 @@ NOT_BEHAVIOUR = frozenset(
 _MAX_DEPTH = 4
 
 
-def find(file: tree.Group) -> tuple[dict[str, Signal], list[str]]:
-    """Behaviour series of acquisition, processing and stimulus by their shortest distinct name; what was left out, and why."""
+def find(file: tree.Group, names: Mapping[str, str] | None = None) -> tuple[dict[str, Signal], list[str]]:
+    """Behaviour series of acquisition, processing and stimulus by their shortest distinct name; what was left out, and why.
+
+    names : of the series at some paths, in place of the shortest; an empty one leaves that series to whoever asked
+    """
+    names = names or {}
     found: dict[str, Signal] = {}
     skipped: list[str] = []
     met = tree.Met()
@@ -32,13 +36,16 @@ def find(file: tree.Group) -> tuple[dict[str, Signal], list[str]]:
         group = tree.member(file, top)
         for series in _series(group, 0, met) if tree.is_group(group) and met.is_new(group) else ():
             path = series.name.strip("/")
+            if names.get(path) == "":
+                continue
             try:
                 if tree.kind(series) in NOT_BEHAVIOUR:
                     raise UnreadableFile(tree.kind(series))
                 found[path] = _signal(series)
             except UnreadableFile as e:
                 skipped.append(f"{path} ({e})")
-    return _short_names(found), skipped
+    named = {names[path]: found.pop(path) for path in names if path in found}
+    return named | {n if n not in named else f"{n}_2": s for n, s in _short_names(found).items()}, skipped
 
 
 def _series(group: tree.Group, depth: int, met: tree.Met) -> Iterator[tree.Group]:

@@ -184,7 +184,7 @@ class _Electrodes:
         self.table: tree.Group | None = tree.member(file, _ELECTRODES)
         self.rows: list[np.ndarray] = [np.empty(0, np.int64)] * n_units
         n_rows = tables.length(self.table) if tree.is_group(self.table) else None
-        self.present = bool(n_rows)
+        self.present, self.n_rows = bool(n_rows), n_rows or 0
         if n_rows:
             ids = tree.values(tree.member(self.table, "id")).tolist()
             rows = _rows_by_id(source, ids) or _rows_by_number(units, n_units) or self.rows
@@ -192,13 +192,15 @@ class _Electrodes:
 
     @property
     def unread(self) -> list[str]:
-        """The columns that are stored in a way that is never decoded, and why."""
+        """The columns that are stored in a way that is never decoded, or not as long as the table, and why."""
         columns = {n: tree.member(self.table, n) for n in tables.column_names(self.table)} if self.present and self.table is not None else {}
-        return [f"{name} (it {tree.unread(c)})" for name, c in columns.items() if tree.is_array(c) and tree.unread(c)]
+        plain = {n: c for n, c in columns.items() if tree.is_array(c) and tree.member(self.table, f"{n}_index") is None}
+        unread = [f"{name} (it {tree.unread(c)})" for name, c in columns.items() if tree.is_array(c) and tree.unread(c)]
+        return unread + [f"{name} (it has {c.shape[0]} rows of {self.n_rows})" for name, c in plain.items() if c.shape and c.shape[0] != self.n_rows]
 
     def _column(self, name: str) -> list[Any] | None:
         dataset = tree.member(self.table, name) if self.present and self.table is not None else None
-        column = tables.column(dataset) if tree.is_array(dataset) else None
+        column = tables.column(dataset) if tree.is_array(dataset) and dataset.shape and dataset.shape[0] == self.n_rows else None
         return None if column is None else column.to_pylist()
 
     def regions(self) -> list[str | None]:

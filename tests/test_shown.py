@@ -1,0 +1,131 @@
+"""Stimuli and responses of made recordings, whatever lab they are of, against their definitions in plain Python."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuropile import shown, testing
+from neuropile.errors import BinWidthError, NotThere
+
+ON, EVERY = 0.25, 0.5
+
+
+def table(n: int = 100) -> pa.Table:
+    """Gratings of three directions with blanks among them, then a movie."""
+    start = 2.0 + EVERY * np.arange(n)
+    direction = [None if i % 4 == 3 else 45.0 * (i % 4) for i in range(n)]
+    is_movie = np.arange(n) >= n - 20
+    return pa.table(
+        {
+            "start_s": start,
+            "stop_s": start + ON,
+            "stimulus": ["movie" if m else "gratings" for m in is_movie],
+            "block": pa.array([1 if m else 0 for m in is_movie], pa.int64()),
+            "is_blank": pa.array([None if m else d is None for m, d in zip(is_movie, direction, strict=True)], pa.bool_()),
+            "orientation_deg": pa.array([None if m else d for m, d in zip(is_movie, direction, strict=True)], pa.float64()),
+            "frame": pa.array([i % 5 if m else None for i, m in enumerate(is_movie)], pa.int64()),
+        }
+    )
+
+
+@pytest.fixture(scope="module", params=["whole", "each"])
+def session(request, tmp_path_factory):
+    made = testing.recording(3, n_units=6, observed=request.param)
+    made = dataclasses.replace(made, intervals={**made.intervals, "presentations": table()})
+    return testing.store(tmp_path_factory.mktemp("shown") / "store", [made])["test/session-3"]
+
+
+def test_a_condition_is_what_presentations_have_in_common(session):
+    rows = shown.presentations(session)
+    key = [tuple(str(v) for v in row) for row in rows[["stimulus", "orientation_deg", "is_blank", "frame"]].itertuples(index=False)]
+    numbers = {k: i for i, k in enumerate(dict.fromkeys(key))}
+    assert shown.condition_ids(rows).tolist() == [numbers[k] for k in key]
+    found = shown.conditions(session)
+    assert found["n_presentations"].tolist() == [key.count(k) for k in numbers]
+    assert len(found) == 4 + 5
+    blank = shown.conditions(session, "gratings").query("is_blank == True")
+    assert blank["orientation_deg"].isna().all()
+    assert blank["n_presentations"].tolist() == [20]
+
+
+def test_conditions_can_be_made_by_other_columns(session):
+    assert shown.conditions(session, by=["stimulus"])["n_presentations"].tolist() == [80, 20]
+
+
+def test_presentations_are_named_by_ids_stimuli_or_parts_of_the_table(session):
+    whole = shown.presentations(session)
+    edges = [0.0, 0.1]
+    for asked, ids in (("movie", range(80, 100)), ([5, 3], [5, 3]), (7, [7]), (whole[whole["frame"] == 2], whole.index[whole["frame"] == 2])):
+        assert shown.presentation_counts(session, edges, asked)["presentation"].values.tolist() == list(ids)
+    with pytest.raises(NotThere, match="no presentation 100; their ids run from 0 to 99"):
+        shown.presentation_counts(session, edges, [100])
+
+
+def test_no_spike_is_in_two_presentations_that_follow_each_other(tmp_path):
+    made = testing.recording(4, n_units=4)
+    start = np.arange(0.0, 60.0, ON)
+    joined = pa.table({"start_s": start, "stop_s": start + ON, "stimulus": ["x"] * len(start)})
+    made = dataclasses.replace(made, intervals={"presentations": joined})
+    session = testing.store(tmp_path / "store", [made])["test/session-4"]
+    found = shown.presentation_spikes(session)
+    assert len(found) == session.n_spikes
+    counts = shown.condition_statistics(session)
+    assert counts["spike_count"].sum() == session.n_spikes
+
+
+@given(st.lists(st.integers(-30, 60), min_size=2, max_size=8, unique=True))
+@settings(max_examples=25, deadline=None)
+def test_counts_in_any_bins_are_those_of_their_union(shared, hundredths):
+    """Whether bins are even or not, what is counted in them is what one bin over all of them counts."""
+    edges = np.array(sorted(hundredths)) / 100
+    parts = shown.presentation_counts(shared, edges, "gratings")
+    whole = shown.presentation_counts(shared, edges[[0, -1]], "gratings")
+    np.testing.assert_array_equal(parts.sum("time"), whole.sum("time"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    made = testing.recording(5, n_units=5)
+    made = dataclasses.replace(made, intervals={"presentations": table()})
+    return testing.store(tmp_path_factory.mktemp("shared") / "store", [made])["test/session-5"]
+
+
+def test_even_bins_are_those_of_align(session):
+    rows = shown.stimulus_table(session, "gratings")
+    ours = shown.presentation_counts(session, np.arange(-0.1, 0.3001, 0.02), rows)
+    theirs = session.align(rows["start_s"], (-0.1, 0.3), bin_width=0.02)
+    np.testing.assert_array_equal(ours.transpose("presentation", "unit", "time"), theirs)
+    mask = "unit_observed" if "unit_observed" in theirs.coords else "observed"
+    np.testing.assert_array_equal(ours[mask].values, theirs[mask].transpose("trial", "time", *(["unit"] if mask == "unit_observed" else [])).values)
+
+
+@pytest.mark.parametrize(
+    ("edges", "words"),
+    [
+        ([0.0], "two or more"),
+        ([0.1, 0.1], "each later"),
+        ([0.0, np.nan], "finite"),
+        ([0.0, 0.1234567], "no whole tick of 1/100000 s; the nearest is 0.12346 s"),
+    ],
+)
+def test_edges_that_make_no_bins_are_told(session, edges, words):
+    with pytest.raises(BinWidthError, match=words):
+        shown.presentation_counts(session, edges)
+
+
+def test_a_condition_shown_once_has_no_spread(session):
+    found = shown.condition_statistics(session, [0, 1, 4], how=shown.How(observed=False)).loc[session.units["unit_id"].iloc[0]]
+    assert found["n_presentations"].tolist() == [2, 1]
+    assert found[["sd", "sem"]].isna().all(axis=1).tolist() == [False, True]
+
+
+def test_a_session_without_stimuli_says_so(tmp_path):
+    session = testing.store(tmp_path / "store", [testing.recording(1, n_units=2)])["test/session-1"]
+    with pytest.raises(NotThere, match="no intervals 'presentations'"):
+        shown.stimulus_names(session)
