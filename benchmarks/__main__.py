@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import format, loader, long, motifs, order, partial, publishing, remote, speed, tokens
+from benchmarks import format, loader, long, motifs, order, partial, publishing, remote, speed, tokens, voltage
 from neuropile.cli.output import table
 
-SUITES = {m.__name__.rpartition(".")[2]: m.tables for m in (speed, format, remote, partial, publishing, motifs, tokens, order, loader)}
+SUITES = {m.__name__.rpartition(".")[2]: m.tables for m in (speed, format, remote, partial, publishing, motifs, tokens, order, loader, voltage)}
 #: Takes many minutes, and is run only where it is named.
 SLOW_SUITES = {"long": long.tables}
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Pages of docs/explain that hold code.
-RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions", "ibl", "one", "allen")
+RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions", "ibl", "one", "allen", "voltage-and-video")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -76,6 +76,7 @@ def run_page(text: str, folder: Path) -> int:
         "docs/explain/ibl.md",
         "docs/explain/one.md",
         "docs/explain/allen.md",
+        "docs/explain/voltage-and-video.md",
     ],
 )
 def test_the_page_runs_as_it_stands(page: str, demo: tuple[Path, str], tmp_path: Path) -> None:

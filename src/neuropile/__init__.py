@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from neuropile.segment import Segment
     from neuropile.session import Session
     from neuropile.store import Store, create_store, open_store
+    from neuropile.video import open_video
+    from neuropile.voltage import open_voltage
 
 _HOME = {
     "NeuropileError": "errors",
@@ -28,6 +30,8 @@ _HOME = {
     "mask_of": "counting",
     "open_pile": "pile",
     "open_store": "store",
+    "open_video": "video",
+    "open_voltage": "voltage",
 }
 
 __all__ = [
@@ -44,6 +48,8 @@ __all__ = [
     "mask_of",
     "open_pile",
     "open_store",
+    "open_video",
+    "open_voltage",
 ]
 
 

@@ -14,11 +14,14 @@ from neuropile.cli.builds import build, catalog, cite, lock
 from neuropile.cli.builds import recipe as recipe_commands
 from neuropile.cli.corpus import merge, shuffle, split, subset
 from neuropile.cli.demo import demo
+from neuropile.cli.media import frame, voltage
 from neuropile.cli.motifs import motifs
+from neuropile.cli.one import app as one
 from neuropile.cli.order import order
 from neuropile.cli.output import say
 from neuropile.cli.piles import pile, plot
 from neuropile.cli.publish import publish
+from neuropile.cli.search import search
 from neuropile.cli.stats import stats
 from neuropile.cli.stores import index, info, ingest, units, verify
 from neuropile.cli.tokens import app as tokens
@@ -46,9 +49,34 @@ def _options(version: Annotated[bool, typer.Option("--version", callback=_versio
     """See the app's own help."""
 
 
-for command in (demo, catalog, build, lock, cite, ingest, info, index, units, pile, merge, shuffle, split, subset, publish, stats, motifs, order, plot, verify):
+for command in (
+    demo,
+    catalog,
+    build,
+    lock,
+    cite,
+    ingest,
+    info,
+    index,
+    search,
+    units,
+    pile,
+    merge,
+    shuffle,
+    split,
+    subset,
+    publish,
+    stats,
+    motifs,
+    order,
+    plot,
+    frame,
+    voltage,
+    verify,
+):
     app.command(no_args_is_help=command not in (demo, catalog))(command)
 app.add_typer(tokens, name="tokens")
+app.add_typer(one, name="one")
 app.add_typer(recipe_commands, name="recipe")
 
 
