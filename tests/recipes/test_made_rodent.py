@@ -73,7 +73,7 @@ def session_of(made, tmp_path):
 @pytest.mark.parametrize(
     ("key", "name", "quality"),
     [
-        ("vcn", "715093703", ["good", "good", "noise", "good", "good", "noise", "good"]),
+        ("vcn", "715093703", ["good", None, "noise", None, "good", "noise", "good"]),
         ("ibl", made_rodent_task.EIDS[1], ["good", None, "noise", "mua"]),
         ("petersen", "ecephys", ["good", "mua", "noise", "good", "noise"]),
         ("steinmetz", "Cori_ses-20161214T120000", ["good", "mua", None, "good", "noise"]),

@@ -2,9 +2,9 @@
 
 from neuropile.allen.behaviour import gaze, invalid_times, optotagging_epochs, pupil, running_speed
 from neuropile.allen.probe_files import csd_of, lfp_of, stimulus_template
-from neuropile.allen.quality import allen_quality
 from neuropile.allen.tables import channel_table, probe_table, session_table, structure_counts, structure_intervals, unit_metrics, unit_table
 from neuropile.allen.waveforms import mean_waveforms
+from neuropile.readers.nwb.allen_rule import allen_quality
 
 __all__ = [
     "allen_quality",

@@ -13,6 +13,6 @@ NO_LFP = (
 )
 INVALID = "Upstream stores invalid times as silence; here they are taken out of what was observed: of every unit, or of the probe that their tags name."
 ALL_UNITS = (
-    "All units are stored, as upstream does; the owner's own defaults would hide units below a presence ratio of 0.95 or above 0.5 in "
-    "isi_violations or 0.1 in amplitude_cutoff, which are kept as columns: neuropile.allen.allen_quality is that rule, with other limits if wanted."
+    "All units are stored, as upstream does; `quality` is good where the owner's software would show a unit by default (presence ratio from 0.95, "
+    "isi_violations to 0.5, amplitude_cutoff to 0.1, among others), noise where the file says so. The metrics are kept for other limits."
 )

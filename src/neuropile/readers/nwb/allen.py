@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile.readers.nwb import electrodes, eye, parameters, tables, tree
+from neuropile.readers.nwb import allen_rule, electrodes, eye, parameters, tables, tree
 from neuropile.types import Recording, Signal
 
 _LICKS = "processing/licking/licks"
@@ -48,8 +48,11 @@ def knows(file: tree.Group) -> bool:
     return tree.is_array(tree.member(file, "units/peak_channel_id")) and tree.is_array(tree.member(file, f"{electrodes.PATH}/probe_vertical_position"))
 
 
-def completed(file: tree.Group, recording: Recording) -> Recording:
-    """A recording with what else such a file holds, and what it lacks."""
+def completed(file: tree.Group, recording: Recording, *, judge: bool = True) -> Recording:
+    """A recording with what else such a file holds, and what it lacks.
+
+    judge : take the owner's rule for the quality of units, where the file has what it asks
+    """
     notes = list(recording.notes)
     seen, left_out = eye.signals(file)
     notes += [f"eye tracking left out: {', '.join(left_out)}"] if left_out else []
@@ -63,7 +66,7 @@ def completed(file: tree.Group, recording: Recording) -> Recording:
     probes = _probes(file)
     return replace(
         recording,
-        units=_placed(recording.units, recording.channels),
+        units=_judged(_placed(recording.units, recording.channels)) if judge else _placed(recording.units, recording.channels),
         signals=signals,
         intervals=intervals,
         absent={**recording.absent, **_absent(file, {*signals, *intervals}), **_elsewhere(probes, _templates(file))},
@@ -79,6 +82,19 @@ def _placed(units: pa.Table, channels: pa.Table | None) -> pa.Table:
     rows = pc.index_in(parameters.wholes(units.column("src_peak_channel_id")).cast(pa.string()), channels.column("channel_id"))
     for name in ("x_um", "y_um", "z_um"):
         units = units.append_column(name, channels.column(name).take(rows))
+    return units
+
+
+def _judged(units: pa.Table) -> pa.Table:
+    """Units that are good where the owner's software shows them; who fails its limits is not thereby multi-unit or noise, unless the file says so."""
+    if "quality" not in units.column_names or not all(tables.is_number(units, f"src_{name}") for name in allen_rule.METRICS):
+        return units
+    asked = [c for c in units.column_names if c in ("quality", "region", *allen_rule.COLUMNS)]
+    good, rule = allen_rule.allen_quality(units.select(asked).to_pandas())
+    words = ["good" if g else w if w != "good" else None for g, w in zip(good.tolist(), units.column("quality").to_pylist(), strict=True)]
+    told = f"good where {rule} (the AllenSDK's default filter); else noise or mua where the file's column 'quality' says so"
+    for name, values in (("quality", words), ("quality_rule", [told] * len(words))):
+        units = units.set_column(units.schema.get_field_index(name), name, pa.array(values, pa.string()))
     return units
 
 

@@ -62,7 +62,7 @@ def _read(file: tree.Group, session_id: str, region: str | None, quality: str | 
         holds=holds,
         close=file.close,
     )
-    return allen.completed(file, recording) if is_allen else ibl.completed(file, recording)
+    return allen.completed(file, recording, judge=quality is None) if is_allen else ibl.completed(file, recording)
 
 
 def _channels(file: tree.Group, notes: list[str]) -> pa.Table | None:

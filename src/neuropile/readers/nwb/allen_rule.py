@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The metrics it has limits for, and the columns of a stored session it looks at.
+METRICS = ("amplitude_cutoff", "presence_ratio", "isi_violations")
+COLUMNS = (*(f"src_{name}" for name in METRICS), "src_quality", "src_electrode_valid_data")
 #: What the tutorials and an answer in the owner's forum say, where the software has 0.95.
 PRESENCE_RATIO_OF_TUTORIALS = 0.9
 
@@ -45,7 +48,7 @@ def allen_quality(
     'amplitude_cutoff <= 0.1 and presence_ratio >= 0.95 and isi_violations <= 0.5 and quality is good and its peak channel is valid and in a named area'
     """
     mask, said = np.ones(len(units), bool), []
-    for name, limit, sign in (("amplitude_cutoff", amplitude_cutoff, "<="), ("presence_ratio", presence_ratio, ">="), ("isi_violations", isi_violations, "<=")):
+    for name, limit, sign in zip(METRICS, (amplitude_cutoff, presence_ratio, isi_violations), ("<=", ">=", "<="), strict=True):
         if limit is None or math.isinf(limit):
             continue
         column = _column(units, name)
