@@ -21,7 +21,7 @@ from writings import files_of, of_trains, stored_trains, written
 from neuropile import layout, testing
 from neuropile.digest import ContentDigest
 from neuropile.types import Signal, Spans, Trains
-from neuropile.writing import index_rows
+from neuropile.writing import Provenance, index_rows, write_session
 
 #: Each example writes a session: fewer do.
 few = settings(max_examples=settings().max_examples // 3)
@@ -329,3 +329,13 @@ def test_what_the_file_says_of_itself_becomes_plain_json(tmp_path):
     source = {"a": np.float32(1.5), "b": np.array([1, 2]), "c": float("nan"), 3: {"d": (np.int64(1), b"x")}, "when": pd.Timestamp("2020-01-01")}
     marker = written(tmp_path / "s", of_trains([[1.0]], source=source))
     assert marker["source"] == {"a": 1.5, "b": [1, 2], "c": None, "3": {"d": [1, "b'x'"]}, "when": "2020-01-01 00:00:00"}
+
+
+@pytest.mark.parametrize("kind", ["longdouble", "clongdouble"])
+def test_floats_wider_than_64_bits_are_rounded(tmp_path, kind):
+    wide = np.array([1 / np.longdouble(3), 2.5]).astype(kind)
+    odd = replace(testing.recording(0), signals={"odd": Signal(wide, ("time",), start_s=0.0, rate_hz=1.0)})
+    write_session(odd, tmp_path, Provenance("d", (), "r"))
+    kept = zarr.open_group(tmp_path / "signals.zarr", mode="r")["odd"]["data"]
+    assert kept.dtype.itemsize == {"longdouble": 8, "clongdouble": 16}[kind]
+    assert kept[:].tolist() == wide.astype(kept.dtype).tolist()

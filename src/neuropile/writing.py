@@ -25,6 +25,8 @@ from neuropile.types import ALL_UNITS, SIGNAL_QUANTITIES, Asset, Recording, Sign
 MAX_SHARE_OUTSIDE = 0.01
 SIGNAL_CHUNK_BYTES = 1 << 20
 SIGNAL_SHARD_CHUNKS = 64
+#: HDF5 and numpy know wider floats than Zarr and other machines do: they are rounded to these.
+_WIDEST = {"f": 8, "c": 16}
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,7 @@ def _write_array(group: Any, name: str, data: Any, dims: tuple[str, ...], digest
     from zarr.codecs import ZstdCodec
 
     dtype = np.dtype(data.dtype).newbyteorder("=")
+    dtype = np.dtype({"f": np.float64, "c": np.complex128}[dtype.kind]) if dtype.kind in "fc" and dtype.itemsize > _WIDEST[dtype.kind] else dtype
     row_bytes = max(dtype.itemsize * math.prod(data.shape[1:]), 1)
     rows = max(min(SIGNAL_CHUNK_BYTES // row_bytes, data.shape[0]), 1)
     chunks = (rows, *(max(n, 1) for n in data.shape[1:]))
