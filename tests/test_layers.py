@@ -18,7 +18,7 @@ ROWS = [
     {"run", "binning", "readers", "archives"},
     {"counting", "recipes", "locks", "searching", "voltage", "video"},
     {"session", "writing", "planning", "catalog", "recipe_page", "one"},
-    {"index", "exporting", "session_files"},
+    {"index", "exporting", "session_files", "own_columns"},
     {"store"},
     {"building", "published", "segment", "pilefile"},
     {"published_folder", "builds"},

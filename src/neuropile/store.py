@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neuropile import layout, object_files, parquet, regions, remote
+from neuropile import layout, object_files, own_columns, parquet, regions, remote
 from neuropile.errors import NotThere, StoreError
 from neuropile.index import Index
 from neuropile.paths import replacing
@@ -199,12 +199,17 @@ class Store(Mapping[str, Session]):
     def sql(self, query: str) -> pd.DataFrame:
         """Ask the tables `sessions` and `units` in DuckDB's SQL; files and the network are out of its reach.
 
-        `in_region('VISp', ...)` holds for units in one of some regions or in a part of one; see `regions.in_region`.
+        `in_region('VISp', ...)` holds for units in one of some regions or in a part of one; see `regions.in_region`. A source's
+        own columns of units, `src_...`, are read from every session when the query names one.
 
         >>> store.sql("select region, count(*) as n from units where in_region('Isocortex') group by region")  # doctest: +SKIP
         """
         query = regions.spelt_out(query, lambda: self.region_labels)
-        return query_tables(query, sessions=self.session_table, units=self.unit_table).to_pandas()
+        return query_tables(query, sessions=self.session_table, units=self._units_with(own_columns.named(query), self)).to_pandas()
+
+    def _units_with(self, names: Collection[str], among: Iterable[str]) -> pa.Table:
+        """The table of units with some of their sources' own columns, of these sessions."""
+        return own_columns.appended(self.unit_table, names, {key: self[key] for key in among}) if names else self.unit_table
 
     def search(self, text: str = "", **keywords: Any) -> pd.DataFrame:
         """The rows of `sessions` that match a text, and keywords as ONE has them.
@@ -225,26 +230,27 @@ class Store(Mapping[str, Session]):
     def select(self, where: str | None = None, quality: str = "all", among: Collection[str] | None = None, labels: Collection[str] = frozenset()) -> Selection:
         """The units of finished sessions that pass a quality rule and an SQL condition.
 
-        where : on the columns of units, and of sessions; where both have one, the session's is `session_n_spikes`;
-            `in_region('VISp', ...)` as in `sql`
+        where : on the columns of units, their sources' own included, and of sessions; where both have one, the session's is
+            `session_n_spikes`; `in_region('VISp', ...)` as in `sql`
         quality : "good", "not-noise" (unknown counts as not noise) or "all"
         among : only units of these sessions, by "dataset/session", are selected and counted; None: of all
         labels : regions that are known though no unit here has them: those of other stores that are asked the same
         """
         if quality not in QUALITY_RULES:
             raise StoreError(f"quality is {quality!r}; it must be one of {', '.join(QUALITY_RULES)}")
+        units = self._units_with(own_columns.named(where or ""), self if among is None else among)
         sessions = self.session_table if among is None else self.session_table.take(pa.array(sorted(self.index.row_of[key] for key in among), pa.int64()))
-        own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in self.unit_table.column_names)
+        own = ", ".join(f"sessions.{c}" for c in sessions.column_names if c not in units.column_names)
         joined = f"select units.*, {own}, sessions.n_spikes as session_n_spikes from units join sessions using (dataset, session_id)"  # noqa: S608
         # the line break: `where` may end in a comment
         wanted = regions.spelt_out(where or "true", lambda: self.region_labels | frozenset(labels))
         rules = f"coalesce({QUALITY_RULES[quality]}, false) as well, coalesce(({wanted}\n)::boolean, false) as wanted"
         passing = f"select dataset || '/' || session_id as key, unit, {rules} from ({joined}) order by key, unit"  # noqa: S608  (DuckDB reaches nothing else)
         try:
-            table = query_tables(passing, units=self.unit_table, sessions=sessions)
+            table = query_tables(passing, units=units, sessions=sessions)
         except StoreError as e:
             raise StoreError(
-                f"condition {where!r}: {str(e).split(' LINE ')[0]}; its columns: {', '.join(_columns(joined, self.unit_table, sessions))}"
+                f"condition {where!r}: {str(e).split(' LINE ')[0]}; its columns: {', '.join(_columns(joined, units, sessions))}, and the sources' own, src_..."
             ) from None
         well, wanted = (table.column(c).to_numpy() for c in ("well", "wanted"))
         keys, units = (table.column(c).filter(pa.array(well & wanted)).to_pylist() for c in ("key", "unit"))
