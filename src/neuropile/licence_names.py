@@ -99,5 +99,5 @@ def known(text: str | None) -> Licence | None:
         name = name.replace(words, short)
     name = name.replace("BY-BY", "BY")  # OSF writes "CC-By Attribution"
     name = re.sub(r"-(INTERNATIONAL|UNPORTED|GENERIC|LICENSE|LICENCE|PUBLIC-LICENSE)(?=-|$)", "", name)
-    name = re.sub(r"^CC-?(?=BY)", "CC-", name)
+    name = re.sub(r"^(CC-?)?(?=BY)", "CC-", name)  # the heading of the text itself leaves "Creative Commons" out
     return KNOWN.get(_ALIASES.get(name, name).upper())

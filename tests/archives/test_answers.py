@@ -64,7 +64,13 @@ def test_links_stay_on_their_server(href: str) -> None:
 
 
 SPELLINGS = {
-    "CC-BY-4.0": ["cc-by-4.0", "CC BY 4.0", "CC-By Attribution 4.0 International", "https://creativecommons.org/licenses/by/4.0/legalcode"],
+    "CC-BY-4.0": [
+        "cc-by-4.0",
+        "Attribution 4.0 International",
+        "CC BY 4.0",
+        "CC-By Attribution 4.0 International",
+        "https://creativecommons.org/licenses/by/4.0/legalcode",
+    ],
     "CC-BY-NC-SA-4.0": ["CC-By Attribution-NonCommercial-ShareAlike 4.0 International", "cc-by-nc-sa-4.0"],
     "CC-BY-NC-ND-3.0": ["http://creativecommons.org/licenses/by-nc-nd/3.0/", "CC BY-NC-ND 3.0"],
     "CC0-1.0": ["CC0", "CC0 1.0 Universal", "cc-zero", "https://spdx.org/licenses/CC0-1.0.html", "https://creativecommons.org/publicdomain/zero/1.0/"],
