@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import multiprocessing
+import threading
 from pathlib import Path
 
 import h5py
@@ -116,3 +119,37 @@ def test_beyond_the_end_there_are_zeros_as_libhdf5_has_it(tmp_path: Path, at: in
     for source in (Held(b"abc"), h5_source.Local(tmp_path / "abc")):
         source.seek(at)
         assert source.read(4) == read
+
+
+def test_a_thread_that_brings_bytes_never_waits_for_h5py(tmp_path: Path) -> None:
+    """h5py holds its lock while it reads: garbage of its own, collected by who brings the bytes, would stop both for ever."""
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["x"] = np.arange(10)
+    waited = []
+
+    class Far:
+        def __init__(self) -> None:
+            self.file = io.BytesIO((tmp_path / "a.h5").read_bytes())
+            self.size = len(self.file.getvalue())
+
+        def open(self, *_: object, **__: object) -> Far:
+            return self
+
+        def seek(self, at: int) -> None:
+            self.file.seek(at)
+
+        def read(self, n: int) -> bytes:
+            garbage: list[object] = [h5py.h5s.create_simple((1,))]
+            garbage.append(garbage)
+            del garbage
+            server = threading.Thread(target=lambda: [[] for _ in range(200_000)], daemon=True)  # enough to have garbage collected
+            server.start()
+            server.join(5)
+            waited.append(server.is_alive())
+            return self.file.read(n)
+
+    with h5py.File(h5_source.Remote(Far()), "r") as f:
+        assert f["x"][:].tolist() == list(range(10))
+    assert waited
+    assert not any(waited)
+    assert gc.isenabled()

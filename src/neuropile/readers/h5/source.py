@@ -7,7 +7,11 @@ collection is walked here first, when its beginning is read, and only those that
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,5 +139,32 @@ class Remote(Source):
 
     def read_at(self, at: int, n: int) -> bytes:
         """See Source."""
-        self._file.seek(at)
-        return self._file.read(n)
+        with _no_collection():
+            self._file.seek(at)
+            return self._file.read(n)
+
+
+_paused = 0
+_resume = False
+_pausing = threading.Lock()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from collecting garbage, in any thread, while bytes are waited for.
+
+    h5py holds its one lock meanwhile. Were an object of its own among the garbage, the thread that collects it would wait for
+    that lock, and where it is the one that brings the bytes (fsspec's, one that fetches blocks), both would wait for ever.
+    """
+    global _paused, _resume
+    with _pausing:
+        _resume = gc.isenabled() if not _paused else _resume
+        _paused += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _pausing:
+            _paused -= 1
+            if not _paused and _resume:
+                gc.enable()
