@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Pages of docs/explain that hold code.
-RUN = ("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building", "regions", "ibl", "one", "allen", "voltage-and-video")
+RUN = (
+    *("format", "corpus", "publishing", "motifs", "tokens", "order", "training", "object-storage", "building"),
+    *("regions", "ibl", "one", "allen", "voltage-and-video"),
+)
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 

@@ -100,6 +100,10 @@ class TestRestarts:
         with pytest.raises(UnreadableFile, match="the clock restarts within a probe's spikes"):
             alf.session()(tmp_path / "s")
 
+    def test_a_misplaced_spike_hides_no_restart(self, clusters):
+        times = np.r_[0:300.0, 3, 301:600.0, 0:600.0]
+        assert alf_flat.pieces(times, clusters).begins.tolist() == [0, 600]
+
     def test_nan_hides_no_restart(self, clusters):
         times = np.concatenate([np.arange(600) / 10, [np.nan], np.arange(599) / 10])
         assert alf_flat.pieces(times, clusters).begins.tolist() == [0, 601]
@@ -116,8 +120,24 @@ class TestOnlyUnsorted:
             np.array([0.5, 0.1, 2.25]),
             np.empty(0),
             np.full(1200, np.nan),
+            np.r_[100, np.arange(1, 100), 0, np.arange(101, 1200.0)],
+            np.r_[0:600.0, 3, 601:1200.0],
+            np.r_[0:1199.0, 3],
+            np.r_[0:600.0, 1e6, 601:1200.0],
         ],
-        ids=["sorted", "any order", "a small fall", "too many falls", "few spikes", "none", "not a number"],
+        ids=[
+            "sorted",
+            "any order",
+            "a small fall",
+            "too many falls",
+            "few spikes",
+            "none",
+            "not a number",
+            "two swapped",
+            "one early",
+            "the last early",
+            "one late",
+        ],
     )
     def test_such_times_are_no_restart(self, times, clusters):
         assert alf_flat.pieces(times, clusters[: len(times)]) is None

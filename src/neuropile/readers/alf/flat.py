@@ -131,14 +131,14 @@ def pieces(times: np.ndarray, clusters: np.ndarray, per_s: float = 1.0) -> Piece
     """The pieces of a clock that restarts, or None where it does not.
 
     A clock restarts where otherwise sorted times fall by more than a second in a few places. Times in no order at
-    all, and times laid end to end unit by unit, only need sorting.
+    all, times laid end to end unit by unit, and single events in the wrong place only need sorting.
     """
     falls = _falls(times)
-    if falls is None or not any(depth > MIN_FALL_S * per_s for _, depth in falls) or len(falls) * MIN_EVENTS_A_BREAK > len(times):
+    if falls is None or len(falls) * MIN_EVENTS_A_BREAK > len(times):
         return None
-    if _is_unit_by_unit(clusters):
+    begins = [0, *(i for i, depth in falls if depth > MIN_FALL_S * per_s and not _is_misplaced(times, i))]
+    if len(begins) == 1 or _is_unit_by_unit(clusters):
         return None
-    begins = [0, *(i for i, depth in falls if depth > MIN_FALL_S * per_s)]
     bounds = [_bounds(times[a:b]) for a, b in pairwise([*begins, len(times)])]
     first, last = (np.array(v, np.float64) / per_s for v in zip(*bounds, strict=True))
     return Pieces(np.array(begins), first, last)
@@ -168,6 +168,12 @@ def _falls(times: np.ndarray) -> list[tuple[int, float]] | None:
             return None
         before = joined[-1:]
     return found
+
+
+def _is_misplaced(times: np.ndarray, at: int) -> bool:
+    """Whether where times fall, at an event, one event alone stands in the wrong place, before or at it: its neighbours are in order."""
+    low = at + 1 == len(times) or times[at + 1] >= times[at - 1]
+    return bool(low or at == 1 or times[at] >= times[at - 2])
 
 
 def _is_unit_by_unit(clusters: np.ndarray) -> bool:
