@@ -70,14 +70,22 @@ def test_a_pile_is_made_of_units_that_pass_them(store: Store) -> None:
 def test_nothing_more_is_read_where_none_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_columns, "appended", None)
     assert store.select("region = 'src_snr' -- src_snr").units == {}
-    assert len(store.sql("select * from units /* src_snr */")) == 18
+    assert (
+        len(store.sql("select * from units /* src_snr */ where $$src_x$$ <> e'it\\'s src_y' and 'src_z' <> \"region\""))
+        == 18 - store.units["region"].isna().sum()
+    )
+
+
+def test_upper_and_lower_case_are_one_as_in_sql(store: Store) -> None:
+    assert store.select("SRC_SNR > 4").units.keys() == store.select("src_snr > 4").units.keys()
+    assert store.sql("select src_pt_RATIO as r from units where R is not null")["r"].tolist() == [0.5] * 6
 
 
 def test_lists_are_kept_as_they_are(store: Store) -> None:
     assert store.sql("select src_place[2] as y from units where src_place is not null")["y"].tolist() == [2] * 6
 
 
-@pytest.mark.parametrize(("asked", "words"), [("src_pt_ratio", "did you mean src_PT_ratio?"), ("src_zzz", "there are src_PT_ratio, src_amplitude_uv")])
+@pytest.mark.parametrize(("asked", "words"), [("src_pt_ration", "did you mean src_PT_ratio?"), ("src_zzz", "there are src_PT_ratio, src_amplitude_uv")])
 def test_one_that_no_session_has_is_told(store: Store, asked: str, words: str) -> None:
     with pytest.raises(NotThere, match=f"column '{asked}' from their source; {words[:20]}") as e:
         store.select(f"{asked} > 1")

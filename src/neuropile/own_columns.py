@@ -15,19 +15,20 @@ from neuropile.session import Session
 
 #: A name of such a column, plain or in double quotes; or what may hold one and is none: texts and comments.
 _TOKEN = re.compile(
-    r"""'(?:[^']|'')*' | --[^\n]* | /\*.*?\*/ | "(?P<quoted>src_(?:[^"]|"")*)" | (?<![\w"])(?P<plain>src_\w+)""",
-    re.VERBOSE | re.DOTALL,
+    r"""\be'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/
+      | "(?P<quoted>src_(?:[^"]|"")*)" | "(?:[^"]|"")*" | (?<!\w)(?P<plain>src_\w+)""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
 
 def named(sql: str) -> list[str]:
-    """The `src_` columns that a question names, sorted.
+    """The `src_` columns that a question names, sorted, each once: SQL tells no upper from lower case.
 
     >>> named("src_snr > 2 and region = 'src_x' -- src_y")
     ['src_snr']
     """
-    found = {token["plain"] or (token["quoted"] or "").replace('""', '"') for token in _TOKEN.finditer(sql)}
-    return sorted(found - {""})
+    found = (token["plain"] or (token["quoted"] or "").replace('""', '"') for token in _TOKEN.finditer(sql))
+    return sorted({name.lower(): name for name in found if name}.values())
 
 
 def appended(units: pa.Table, names: Iterable[str], sessions: Mapping[str, Session]) -> pa.Table:
@@ -44,7 +45,7 @@ def appended(units: pa.Table, names: Iterable[str], sessions: Mapping[str, Sessi
     wanted = list(names)
     tables = dict(zip(sessions, _together(sessions.values()), strict=True))
     for name in wanted:
-        if not any(name in table.column_names for table in tables.values()):
+        if not any(_spelt(table, name) for table in tables.values()):
             raise _unknown(name, tables.values())
     runs = _runs(units)
     for name in wanted:
@@ -71,11 +72,17 @@ def _runs(units: pa.Table) -> list[tuple[str, int]]:
 
 
 def _column(table: pa.Table | None, name: str, n: int, key: str) -> pa.ChunkedArray:
-    if table is None or name not in table.column_names:
+    own = None if table is None else _spelt(table, name)
+    if table is None or own is None:
         return pa.chunked_array([pa.nulls(n)])
     if table.num_rows != n:
         raise StoreError(f"{key}: units.parquet has {table.num_rows} rows, the index {n}; run: neuropile index STORE")
-    return table.column(name)
+    return table.column(own)
+
+
+def _spelt(table: pa.Table, name: str) -> str | None:
+    """A column as a table spells it: just so, else in other cases."""
+    return name if name in table.column_names else next((c for c in table.column_names if c.lower() == name.lower()), None)
 
 
 def _joined(chunks: list[pa.ChunkedArray], name: str) -> pa.ChunkedArray:

@@ -177,15 +177,20 @@ def test_whatever_one_writes_is_parsed_back(namespace, obj, attribute, timescale
         ("ZM_1743/2019-06-14/1", "ZM_1743_2019-06-14_001"),
         ("data/KS-0.23/2019-12-10/12/alf/probe00", "KS-0.23_2019-12-10_012"),
         ("old/A/2018-01-01/1/copy/B/2019-01-01/2", "B_2019-01-01_002"),
+        ("my-lab/Subjects/S1/2019-01-01/2", "S1_2019-01-01_002"),
     ],
 )
 def test_a_session_is_named_by_subject_date_and_number_of_three_digits(path, name):
     assert alf_grammar.session_of(path.split("/")).name == name
 
 
-@pytest.mark.parametrize("path", ["data/2019-12-10", "data/session1/alf", "KS023/2019-12-10/0001", "KS023/20191210/001"])
+@pytest.mark.parametrize("path", ["data/2019-12-10", "data/session1/alf", "KS023/2019-12-10/0001", "KS023/20191210/001", "a 1/2019-12-10/001", "S1/2019-13-45/001"])
 def test_other_paths_name_no_session(path):
     assert alf_grammar.session_of(path.split("/")) is None
+
+
+def test_a_lab_is_known_by_its_whole_name_only():
+    assert alf_grammar.session_of("my-lab/Subjects/S1/2019-01-01/2".split("/")).lab is None
 
 
 @pytest.mark.parametrize(

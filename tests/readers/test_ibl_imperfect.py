@@ -94,6 +94,14 @@ class TestBadInput:
         with pytest.raises(NoEvents, match=r"spikes.clusters of revision 2023-01-01 or before, found those of 2024-05-06 \("):
             alf.session(revision="2023-01-01")(folder)
 
+    def test_a_table_of_trials_goes_before_single_files_of_other_lengths(self, folder, session):
+        for name in ("quiescencePeriod", "goCueTrigger_times", "itiDuration"):
+            np.save(folder / "alf" / f"_ibl_trials.{name}.npy", np.zeros(9))
+        recording = alf.session()(folder)
+        assert recording.intervals["trials"].column("start_s").null_count == 0
+        assert recording.intervals["trials"].num_rows == 8
+        assert any("quiescencePeriod has 9 rows for 8" in n for n in recording.notes)
+
     def test_a_foreign_table_of_trials_is_noted(self, folder):
         pd.DataFrame({"eid": ["a", "b"], "rel_path": ["x", "y"]}).to_parquet(folder / "alf" / "_ibl_trials.table.pqt")
         recording = alf.session()(folder)

@@ -122,3 +122,9 @@ def test_files_without_presentations_are_as_they_were(shown, read):
 
 def test_a_file_that_has_such_a_table_already_keeps_all_its_tables(shown, read):
     assert set(read(shown({"presentations": ([1.0], {}), "a_presentations": ([2.0], {})})).intervals) == {"presentations", "a_presentations"}
+
+
+def test_an_omission_that_its_column_leaves_open_is_told_by_its_image(shown, read):
+    rows = ([0.0, 1.0, 2.0], {"image_name": ["im000", "omitted", "im054"], "omitted": [np.nan] * 3})
+    table = read(shown({"Natural_Images_G_presentations": rows})).intervals["presentations"]
+    assert table.column("is_omitted").to_pylist() == [False, True, False]

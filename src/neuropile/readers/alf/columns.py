@@ -94,6 +94,8 @@ def common_length(columns: dict[str, dict[str, pa.Array]], first: Sequence[str])
     lengths = {a: len(next(iter(c.values()))) for a, c in columns.items()}
     if not lengths:
         return None
+    if "table" in lengths:  # what stands in a table goes before single files, which a revision of it may have left behind
+        return lengths["table"]
     votes = Counter(lengths.values())
     most = max(votes.values())
     order = [*(a for a in first if a in lengths), *lengths]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from neuropile.errors import NeuropileError
 from neuropile.readers.alf import tables
 
 _DATE = r"\d{4}-\d{2}-\d{2}"
-_SESSION = re.compile(rf"(?:(?P<lab>\w+)/Subjects/)?(?P<subject>[\w.-]+)/(?P<date>{_DATE})/(?P<number>\d{{1,3}})(?=/|$)")
+_SESSION = re.compile(rf"(?<![^/])(?:(?P<lab>\w+)/Subjects/)?(?P<subject>[\w.-]+)/(?P<date>{_DATE})/(?P<number>\d{{1,3}})(?=/|$)")
 _FILE = re.compile(
     r"(?:_(?P<namespace>[a-zA-Z0-9]+)_)?(?P<object>[a-zA-Z0-9]+)"
     r"\.(?P<attribute>(?:_[a-z]+_)?[a-zA-Z0-9]+(?:_times(?=[_.])|_intervals(?=[_.]))?)"
@@ -47,8 +48,16 @@ def session_of(parts: Sequence[str]) -> SessionPath | None:
     >>> session_of(["mainenlab", "Subjects", "ZM_1743", "2019-06-14", "1", "alf"]).name
     'ZM_1743_2019-06-14_001'
     """
-    found = list(_SESSION.finditer("/".join(parts)))
+    found = [m for m in _SESSION.finditer("/".join(parts)) if _is_day(m["date"])]
     return SessionPath(found[-1]["lab"], found[-1]["subject"], found[-1]["date"], int(found[-1]["number"])) if found else None
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_session_root(parts: Sequence[str]) -> bool:

@@ -82,9 +82,10 @@ def _size(table: pa.Table) -> dict[str, Any]:
 
 def _omitted(columns: dict[str, Any]) -> dict[str, Any]:
     """Omissions by the name of their image, where no column says which they are."""
-    if "is_omitted" in columns or "image_name" not in columns:
+    if "image_name" not in columns:
         return {}
-    return {"is_omitted": pc.fill_null(pc.equal(columns["image_name"], parameters.OMITTED), False)}
+    named = pc.fill_null(pc.equal(columns["image_name"], parameters.OMITTED), False)
+    return {"is_omitted": pc.coalesce(columns["is_omitted"], named) if "is_omitted" in columns else named}
 
 
 def _blanks(columns: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _contrasts(table: pa.Table) -> dict[str, pa.Array]:
     if not (tables.is_number(table, "gabor_stimulus_contrast") and tables.is_text(table, "gabor_stimulus_side")):
         return {}
     fraction = pc.divide(_floats(table.column("gabor_stimulus_contrast")), 100.0)
-    side = table.column("gabor_stimulus_side")
+    side = pc.utf8_lower(table.column("gabor_stimulus_side"))
     return {f"contrast_{s}": pc.if_else(pc.fill_null(pc.equal(side, s), False), fraction, pa.scalar(None, pa.float64())) for s in ("left", "right")}
 
 
@@ -42,7 +42,7 @@ def _choices(table: pa.Table) -> dict[str, pa.Array]:
     if not tables.is_text(table, "mouse_wheel_choice"):
         return {}
     words = table.column("mouse_wheel_choice").to_pylist()
-    return {"choice": pa.array([_CHOICES[w] for w in words], pa.float64())} if set(words) <= set(_CHOICES) else {}
+    return {"choice": pa.array([_CHOICES.get(w) for w in words], pa.float64())} if set(words) <= {*_CHOICES, None} else {}
 
 
 def _old(table: pa.Table) -> dict[str, pa.Array]:
