@@ -102,6 +102,12 @@ class TestBadInput:
         assert recording.intervals["trials"].num_rows == 8
         assert any("quiescencePeriod has 9 rows for 8" in n for n in recording.notes)
 
+    def test_a_table_that_would_take_gigabytes_is_noted(self, folder):
+        pd.DataFrame({"cluster_id": range(1500), "label": ["x" * 1_000_000] * 1500}).to_parquet(folder / "alf" / "probe00" / "clusters.metrics.pqt")
+        found = list(folder.rglob("clusters.metrics.pqt"))
+        with pytest.raises(UnreadableFile, match="a trap"):
+            alf_tables.read(next(f for f in found if f.stat().st_size < 100_000))
+
     def test_a_foreign_table_of_trials_is_noted(self, folder):
         pd.DataFrame({"eid": ["a", "b"], "rel_path": ["x", "y"]}).to_parquet(folder / "alf" / "_ibl_trials.table.pqt")
         recording = alf.session()(folder)

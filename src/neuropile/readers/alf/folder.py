@@ -43,8 +43,8 @@ def _is_link(path: Any) -> bool:
 
 
 def stays(path: Any, folder: Any) -> bool:
-    """Whether a file lies in a folder even after its links are followed; remote files always do."""
-    return not _is_link(path) or path.resolve().is_relative_to(folder.resolve())
+    """Whether a file lies in a folder even after its links, and those of the folders between, are followed; remote files always do."""
+    return not isinstance(path, Path) or path.resolve().is_relative_to(folder.resolve())
 
 
 def parts(path: Any) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neuropile.errors import UnreadableFile
 from neuropile.readers import npy
@@ -20,6 +21,8 @@ MAX_ROW_VALUES = 64
 #: A Parquet table of more cells than this must lie in a file of as many bytes.
 _MANY_CELLS = 10_000_000
 _MAX_TEXT_BYTES = 1 << 28
+#: Real tables are some ten times as long unpacked.
+_MOST_PACKED = 1000
 _MAX_DOCUMENT_BYTES = 1 << 24
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".htsv": "\t", ".ssv": " "}
 
@@ -93,12 +96,28 @@ def _parquet(path: Any) -> dict[str, pa.Array]:
             meta = file.metadata
             if meta.num_rows * max(meta.num_columns, 1) > max(_MANY_CELLS, size):
                 raise UnreadableFile(f"{path}: announces {meta.num_rows} rows of {meta.num_columns} columns in {size} bytes: it is damaged; fetch it again")
+            groups = (meta.row_group(i) for i in range(meta.num_row_groups))
+            unpacked = sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns))
+            if unpacked > max(_MAX_TEXT_BYTES, _MOST_PACKED * size):
+                raise UnreadableFile(f"{path}: {size} bytes hold {unpacked}: it is damaged, or a trap; fetch it again")
+            texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        with path.open("rb") as f, pq.ParquetFile(f, read_dictionary=texts) as file:
             table = file.read()
+            _check_texts(table, path)
     except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError, TypeError) as e:
         reason = (str(e).splitlines() or ["no reason given"])[0]
         raise UnreadableFile(f"{path}: not a readable Parquet file ({reason}); fetch it again") from None
     found = {n: _plain(table.column(n).combine_chunks()) for n in dict.fromkeys(table.column_names) if table.column_names.count(n) == 1}
     return {n: c for n, c in found.items() if c is not None and not n.startswith("__index_level_")}
+
+
+def _check_texts(table: pa.Table, path: Any) -> None:
+    """Refuse texts that stand for few bytes in a file, being the same in each row, and would take very many here."""
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            n = pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0
+            if n > _MAX_TEXT_BYTES:
+                raise UnreadableFile(f"{path}: a column of texts takes {n} bytes: it is damaged, or a trap; fetch it again")
 
 
 def _plain(column: pa.Array) -> pa.Array | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from neuropile.errors import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +44,22 @@ def allen_quality(
     None or infinity is no limit, and keeps units without a number; any other limit is a comparison, which drops them
     (the owner's software takes 0 for no limit too; here 0 is 0). A column that is not there is not asked, and the rule says so.
 
+    Raises
+    ------
+    StoreError : a limit is no number, or `units` is no table
+
     Examples
     --------
     >>> mask, rule = allen_quality(ses.units)  # doctest: +SKIP
     >>> rule  # doctest: +SKIP
     'amplitude_cutoff <= 0.1 and presence_ratio >= 0.95 and isi_violations <= 0.5 and quality is good and its peak channel is valid and in a named area'
     """
+    if not hasattr(units, "columns"):
+        raise StoreError(f"allen_quality judges a table of units, such as ses.units, not {type(units).__name__}")
     mask, said = np.ones(len(units), bool), []
     for name, limit, sign in zip(METRICS, (amplitude_cutoff, presence_ratio, isi_violations), ("<=", ">=", "<="), strict=True):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Real) or math.isnan(limit)):
+            raise StoreError(f"{name} is {limit!r}; a limit is a number, or None for no limit")
         if limit is None or math.isinf(limit):
             continue
         column = _column(units, name)
