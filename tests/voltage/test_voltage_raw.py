@@ -87,7 +87,7 @@ def test_channels_are_named_by_place_id_mask_and_table(flat: Path) -> None:
 @pytest.mark.parametrize(
     ("channels", "told"),
     [
-        ([6], "channels run from 0 to 5, asked for 6 to 6"),
+        ([6], "channels run from 0 to 5, asked for 6$"),
         (["AP9"], "no channel 'AP9' among 6; .* look like 'AP0'"),
         ([True], "a mask of 1 values"),
         ([[0, 1]], "one row"),
@@ -267,7 +267,7 @@ def test_saved_channels_keep_their_own_names_and_gains(tmp_path: Path) -> None:
         (lambda p: p.with_suffix(".meta").write_text(meta_text(6, n_bytes=74200, nSavedChans="9")), "it lists 7 channels, nSavedChans is 9"),
         (lambda p: p.with_suffix(".meta").write_text(meta_text(6, n_bytes=74200, gains=[(0, 0)] * 6)), "division by zero"),
         (lambda p: p.with_suffix(".meta").write_text(meta_text(6, n_bytes=74200, snsSaveChanSubset="0:99999999")), "names channel"),
-        (lambda p: p.with_suffix(".meta").write_text(meta_text(6, n_bytes=74200, imSampRate="0")), "no clock"),
+        (lambda p: p.with_suffix(".meta").write_text(meta_text(6, n_bytes=74200, imSampRate="0")), "its rate is 0.0 samples a second"),
         (lambda p: p.unlink(), "no such file"),
     ],
 )
@@ -300,6 +300,10 @@ def changed(**facts: Any) -> Any:
         (changed(chunk_bounds=[0, 10, 5]), "must rise from 0"),
         (changed(chunk_bounds=[[0], [1]]), "must rise from 0"),
         (changed(chunk_bounds="much"), "damaged"),
+        (changed(chunk_offsets=[]), "damaged"),
+        (changed(chunk_offsets=None), "damaged"),
+        (changed(dtype="(,)i2"), "damaged"),
+        (changed(dtype=None), "damaged"),
         (changed(chunk_order="Z"), "chunk_order 'Z'"),
         (lambda p: p.with_suffix(".ch").write_text("{"), "not the .ch file of mtscomp"),
         (lambda p: p.with_suffix(".ch").write_text("[]"), "not the .ch file of mtscomp"),

@@ -71,7 +71,9 @@ def test_channels_of_nwb_are_joined_by_id_and_invalid_times_come_from_the_sessio
     lfp_file(tmp_path / "probe.nwb", np.zeros((1000, 4)), times)
     ids = [str(850000000 + 4 * i) for i in range(6)]
     known = pd.DataFrame({"channel_id": ids[::-1], "probe": "probeA", "region": [f"area{i}" for i in range(6)][::-1], "allen_id": 385})
-    rows = pd.DataFrame({"start_s": [10.1, 10.3, 10.5], "stop_s": [10.2, 10.4, 10.6], "src_tags": [["probeA"], ["probeB"], ["stimulus"]]})
+    rows = pd.DataFrame(
+        {"start_s": [10.1, 10.3, 10.5], "stop_s": [10.2, 10.4, 10.6], "src_tags": [["probeA"], ["probeB"], ["EcephysSession", "739448407", "stimulus"]]}
+    )
     linked = {"lfp_probeA": Linked("probe.nwb", "lfp")}
     with voltage.of(session(linked, known, intervals={"invalid": rows}), "lfp_probeA", tmp_path) as found:
         assert found.channels["region"].tolist() == [f"area{i}" for i in range(4)]
@@ -86,8 +88,21 @@ def test_without_a_table_of_channels_the_files_own_stand(tmp_path: Path) -> None
     found = voltage.of(session(linked), "raw", tmp_path)
     assert found.channels["channel_id"].tolist() == ["AP0", "AP1", "AP2"]
     assert found.start_s == 0
-    other = voltage.of(session(linked, CHANNELS), "raw", tmp_path)  # whose probes the path does not name
-    assert "region" not in other.channels
+    assert found.notes[-1] == "its channels are without what the session may know of them, such as regions: the session has no table of channels"
+    other = voltage.of(session(linked, CHANNELS), "raw", tmp_path)
+    assert other.channels["region"].isna().all()
+    assert other.notes[-1].endswith("_spikeglx_ephysData_g0_t0.imec0.ap.bin names none of the session's probes (probe00, probe01)")
+
+
+def test_channels_that_do_not_fit_are_noted_and_their_regions_null(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "raw_ephys_data" / "probe00", raw_values(60, 5))
+    linked = {"raw": Linked(str(path.relative_to(tmp_path)), "voltage")}
+    found = voltage.of(session(linked, CHANNELS.drop(columns="src_rawInd")), "raw", tmp_path)
+    assert found.notes[-1].endswith("such as regions: the session has 2 channels of probe00, the file 4")
+    columns = ["region", "allen_id", "allen", "beryl", "cosmos", "swanson"]
+    assert found.channels[columns].isna().all(axis=None)
+    assert found.read_samples(0, 5, found.channels["beryl"] == "VISp").shape == (5, 0)
+    assert [c.startswith("src_") for c in found.channels] == sorted(c.startswith("src_") for c in found.channels)
 
 
 def test_the_source_itself_tells_where_its_files_lie_and_a_url_where_there_is_no_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from neuropile.errors import UnreadableFile
-from neuropile.readers.nwb import electrodes, tables, terms, tree
+from neuropile.readers.nwb import electrodes, intervals, tables, terms, tree
 from neuropile.voltage.clocks import Clock, Even, Stamped
 
 _MAX_DEPTH = 4
@@ -220,8 +220,8 @@ def touching(rows: list[dict[str, Any]], probe: str | None) -> np.ndarray:
     for row in rows:
         start, stop = (next((row[c] for c in names if row.get(c) is not None), None) for names in (("start_time", "start_s"), ("stop_time", "stop_s")))
         tags: Any = next((row[c] for c in ("tags", "src_tags") if row.get(c) is not None), [])
-        words = [str(t).lower() for t in (tags if isinstance(tags, list | np.ndarray) else [tags]) if t not in (None, "")]
-        own = not words or any(w in _TOLD_OF_ALL or (probe is not None and probe.lower() in w) for w in words)
+        words = [t.lower() for t in intervals.tags_of(list(tags) if isinstance(tags, list | np.ndarray) else tags)]
+        own = not words or any(w in _TOLD_OF_ALL or (probe is not None and intervals.mentions(w, probe)) for w in words)
         other = all(any(n in w for n in terms.NOT_NEURAL) for w in words) or any(w.startswith("probe") for w in words)
         if start is not None and stop is not None and start <= stop and (own or not other):
             found.append((float(start), float(stop)))

@@ -16,7 +16,7 @@ from neuropile.errors import UnreadableFile
 #: Of a flat file so many bytes are held at a time.
 _BLOCK_BYTES = 16 << 20
 #: A chunk of one second of 384 channels at 30 kHz has 23 MB; more than this is a damaged header.
-_MAX_CHUNK_BYTES = 2 << 30
+_MAX_CHUNK_BYTES = 1 << 28
 _MAX_HEADER_BYTES = 64 << 20
 _MAX_CHANNELS = 100_000
 #: zlib makes at most 1032 bytes of one.
@@ -125,8 +125,11 @@ def header(path: Any) -> dict[str, Any]:
         found = json.loads(remote.read_bytes(path))
     except (ValueError, RecursionError) as e:
         raise UnreadableFile(f"{path}: not the .ch file of mtscomp ({e}); fetch it again") from None
-    if not isinstance(found, dict) or not {"chunk_bounds", "chunk_offsets", "n_channels", "dtype", "sample_rate"} <= set(found):
+    lists = ("chunk_bounds", "chunk_offsets")
+    if not isinstance(found, dict) or not {*lists, "n_channels", "dtype", "sample_rate"} <= set(found):
         raise UnreadableFile(f"{path}: not the .ch file of mtscomp (sought chunk_bounds, chunk_offsets, n_channels, dtype, sample_rate)")
+    if not all(isinstance(found[k], list) and found[k] for k in lists) or not isinstance(found["dtype"], str):
+        raise UnreadableFile(f"{path}: its chunks or its dtype are not told as mtscomp tells them: it is damaged; fetch it again")
     return found
 
 
@@ -140,7 +143,7 @@ def chunked(path: Any, said: dict[str, Any]) -> Chunked:
     try:
         bounds, offsets = (np.array(said[k], np.int64) for k in ("chunk_bounds", "chunk_offsets"))
         n_channels, rate, dtype = int(said["n_channels"]), float(said["sample_rate"]), np.dtype(said["dtype"])
-    except (TypeError, ValueError, OverflowError) as e:
+    except (TypeError, ValueError, OverflowError, SyntaxError) as e:
         raise UnreadableFile(f"{path}: its .ch file is damaged ({e}); fetch it again") from None
     rising = all(len(v) >= 2 and v[0] == 0 and (np.diff(v) > 0).all() for v in (bounds, offsets) if v.ndim == 1)
     wrong = {

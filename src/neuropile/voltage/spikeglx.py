@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +108,8 @@ def _meta(said: dict[str, str]) -> Meta:
     if n_saved != len(channels):
         raise ValueError(f"it lists {len(channels)} channels, nSavedChans is {n_saved}")
     rate = float(said["niSampRate" if is_nidq else "imSampRate"])
+    if not 0 < rate < math.inf:
+        raise ValueError(f"its rate is {rate} samples a second")
     n_bytes = int(said["fileSizeBytes"]) if said.get("fileSizeBytes", "0") != "0" else None
     return Meta(rate, n_bytes, tuple(channels), said.get("imDatPrb_sn") or said.get("imProbeSN"))
 
@@ -130,6 +133,8 @@ def _saved(said: dict[str, str], n_acquired: int) -> list[int]:
         if not 0 <= a <= b < n_acquired:
             raise ValueError(f"snsSaveChanSubset names channel {part} of {n_acquired}")
         found += range(a, b + 1)
+        if len(found) > n_acquired:
+            raise ValueError(f"snsSaveChanSubset names more than the {n_acquired} channels there are")
     return found
 
 

@@ -75,7 +75,7 @@ def invalid(file: tree.Group, table: pa.Table | None, probe_of_unit: list[str | 
     found: list[tuple[int, float, float]] = []
     for row in table.to_pylist() if table is not None else ():
         start, stop = row["start_s"], row.get("stop_s")
-        tags = _tags(row.get("src_tags"))
+        tags = tags_of(row.get("src_tags"))
         elsewhere = bool(tags) and all(any(word in t.lower() for word in terms.NOT_NEURAL) for t in tags)  # what failed is no probe
         if elsewhere or start is None or stop is None or not start <= stop:
             continue
@@ -88,20 +88,20 @@ def invalid(file: tree.Group, table: pa.Table | None, probe_of_unit: list[str | 
 
 def _touched(tags: list[str], probes: set[str], probe_of_unit: list[str | None]) -> list[int]:
     """The units whose probes the tags name; all where they name none; nobody's where they name one that is not in the file."""
-    named = {p for p in probes if any(_mentions(t, p) for t in tags)}
+    named = {p for p in probes if any(mentions(t, p) for t in tags)}
     if named:
         return [u for u, p in enumerate(probe_of_unit) if p in named]
     elsewhere = any(_LETTERED.fullmatch(p) for p in probes) and any(_LETTERED.fullmatch(t) for t in tags)
     return [] if elsewhere else [ALL_UNITS]
 
 
-def _tags(value: Any) -> list[str]:
+def tags_of(value: Any) -> list[str]:
     """What a row's tags name. Allen's are three: whose it is (session or probe), its id, and what failed; only the last tells that."""
     tags = [str(t) for t in (value if isinstance(value, list) else [value]) if t not in (None, "")]
     return [t for t in tags if t not in _SCOPES and not t.isdigit()] or tags
 
 
-def _mentions(tag: str, probe: str) -> bool:
+def mentions(tag: str, probe: str) -> bool:
     """Whether a tag names a probe: as a word of its own, so that probe "A" is not in "all_probes"."""
     return re.search(rf"(?<![^\W_]){re.escape(probe)}(?![^\W_])", tag, re.IGNORECASE) is not None
 
