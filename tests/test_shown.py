@@ -1,17 +1,18 @@
-"""Stimuli and responses of made recordings, whatever lab they are of, against their definitions in plain Python."""
+"""Stimuli, responses and Allen's tables of made recordings, whatever lab they are of, against their definitions in plain Python."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuropile import shown, testing
-from neuropile.errors import BinWidthError, NotThere
+from neuropile import allen, regions, shown, testing
+from neuropile.errors import BinWidthError, NotThere, StoreError
 
 ON, EVERY = 0.25, 0.5
 
@@ -56,6 +57,38 @@ def test_a_condition_is_what_presentations_have_in_common(session):
 
 def test_conditions_can_be_made_by_other_columns(session):
     assert shown.conditions(session, by=["stimulus"])["n_presentations"].tolist() == [80, 20]
+
+
+def test_a_column_that_is_not_there_makes_no_condition(session):
+    rows = shown.presentations(session)
+    asks = (
+        lambda by: shown.conditions(session, "gratings", by=by),
+        lambda by: shown.condition_ids(rows, by),
+        lambda by: shown.condition_statistics(session, "gratings", how=shown.How(by=by)),
+    )
+    for ask in asks:
+        for by in (["orientation"], "orientation", ["stimulus", "orientation"]):
+            with pytest.raises(NotThere, match="no column 'orientation' in the presentations; did you mean orientation_deg"):
+                ask(by)
+    with pytest.raises(NotThere, match="no column 'zzz' in the presentations; there are start_s, stop_s"):
+        shown.condition_ids(rows, ["zzz"])
+    with pytest.raises(StoreError, match=r"such as shown\.presentations\(ses\), not of Session"):
+        shown.condition_ids(session)
+
+
+def test_a_parameter_that_a_stimulus_lacks_is_null_and_no_error(session):
+    found = shown.conditions(session, "movie", by=["orientation_deg", "contrast"])
+    assert found["n_presentations"].tolist() == [20]
+    assert found[["orientation_deg", "contrast"]].isna().all(axis=None)
+    assert shown.condition_ids(shown.stimulus_table(session, "movie"), "orientation_deg").tolist() == [0] * 20
+    assert shown.conditions(session, "gratings", by="orientation_deg")["n_presentations"].tolist() == [20] * 4
+
+
+def test_changes_are_apart_only_where_it_is_asked():
+    rows = pd.DataFrame({"stimulus": "images", "image_name": ["a", "a", "b", "b", "b"], "is_change": [False, False, True, False, False]})
+    assert shown.condition_ids(rows).tolist() == [0, 0, 1, 1, 1]
+    assert shown.condition_ids(rows, ["stimulus", *(c for c in shown.PARAMETERS if c in rows), "is_change"]).tolist() == [0, 0, 1, 2, 2]
+    assert shown.condition_ids(rows, ["stimulus", *shown.PARAMETERS, "is_change"]).tolist() == [0, 0, 1, 2, 2]
 
 
 def test_presentations_are_named_by_ids_stimuli_or_parts_of_the_table(session):
@@ -129,3 +162,53 @@ def test_a_session_without_stimuli_says_so(tmp_path):
     session = testing.store(tmp_path / "store", [testing.recording(1, n_units=2)])["test/session-1"]
     with pytest.raises(NotThere, match="no intervals 'presentations'"):
         shown.stimulus_names(session)
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """Two sessions: one with channels, whose source tells nothing of probes, and one whose units are of no probe."""
+    channels = pa.table({"channel_id": list("abcd"), "probe": ["probe00", "probe00", "probe02", None], "region": ["CA1", "VISp5", "VISp", None]})
+    with_channels = dataclasses.replace(testing.recording(6, n_units=12), channels=channels)
+    bare = testing.recording(7, n_units=3)
+    bare = dataclasses.replace(bare, units=bare.units.drop_columns(["probe", "region"]))
+    return testing.store(tmp_path_factory.mktemp("probed") / "store", [with_channels, bare])
+
+
+def test_regions_are_asked_of_units_and_channels(probed):
+    units = probed["test/session-6"].units
+    inside = regions.in_region(units, "VISp")
+    assert 0 < inside.sum() < len(units)
+    for source in (probed, probed["test/session-6"]):
+        assert allen.unit_table(source, "in_region('VISp') and depth_um > 0")["unit_id"].tolist() == units["unit_id"][inside].tolist()
+        assert allen.channel_table(source, "in_region('VISp')")["channel_id"].tolist() == ["b", "c"]
+    assert allen.structure_counts(probed, "in_region('VISp')").sum() == inside.sum()
+    assert allen.unit_table(probed["test/session-7"], "in_region('VISp')").empty
+    for table, row in ((allen.session_table, "session"), (allen.probe_table, "probe")):
+        for name in ("VISp", "nowhere"):
+            with pytest.raises(StoreError, match=f"a row here is a {row}; the {row}s that have units there are allen.unit_table"):
+                table(probed, f"in_region('{name}')")
+
+
+def test_probes_are_counted_by_units_and_channels_where_the_source_tells_of_none(probed):
+    sessions = allen.session_table(probed).set_index("session")
+    assert sessions["n_probes"].fillna(-1).to_dict() == {"test/session-6": 3, "test/session-7": -1}
+    assert sessions["n_channels"].fillna(-1).to_dict() == {"test/session-6": 4, "test/session-7": -1}
+    assert allen.session_table(probed, "n_probes >= 1")["session"].tolist() == ["test/session-6"]
+    probes = allen.probe_table(probed)
+    assert probes[["probe", "n_channels", "n_units"]].to_numpy().tolist() == [["probe00", 2, 6], ["probe01", 0, 6], ["probe02", 1, 0]]
+    assert probes[["probe_id", "sampling_rate_hz", "has_lfp"]].isna().all(axis=None)
+
+
+def test_what_a_function_cannot_take_is_told_in_one_line(probed):
+    session = probed["test/session-6"]
+    with pytest.raises(StoreError, match=r"takes the path or URL of the session's NWB file, not a session \(test/session-6\)"):
+        allen.stimulus_template(session, "natural_scenes")
+    with pytest.raises(StoreError, match="takes the path or URL of a probe's LFP file, not a session"):
+        allen.csd_of(session)
+    with pytest.raises(NotThere, match="no column 'cosmo' in the units; did you mean cosmos"):
+        allen.structure_counts(session, by="cosmo")
+    for limit in ("0.1", True, float("nan")):
+        with pytest.raises(StoreError, match=f"amplitude_cutoff is {limit!r}; a limit is a number, or None for no limit"):
+            allen.allen_quality(session.units, amplitude_cutoff=limit)
+    with pytest.raises(StoreError, match=r"judges a table of units, such as ses\.units, not Session"):
+        allen.allen_quality(session)

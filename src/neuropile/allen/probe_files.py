@@ -9,7 +9,7 @@ import numpy as np
 
 from neuropile import remote
 from neuropile.allen.behaviour import invalid_times
-from neuropile.errors import NotThere
+from neuropile.errors import NotThere, StoreError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,6 +66,7 @@ def csd_of(path: Any) -> xr.DataArray:
     """
     from neuropile.voltage import csd
 
+    _check_path(path, "csd_of", "a probe's LFP file")
     return csd.stored(path)
 
 
@@ -80,9 +81,12 @@ def stimulus_template(path: Any, name: str, image: int | str | None = None) -> n
     Raises
     ------
     NotThere : there is no such template or image; it tells what there is
+    StoreError : a session is given in the file's place
     UnreadableFile : the file is damaged, or the template's size is not believed
     """
     from neuropile.readers.nwb import tree
+
+    _check_path(path, "stimulus_template", "the session's NWB file")
 
     place, short = remote.as_path(path), name.rsplit("/", 1)[-1]
     with tree.opened(place) as file:
@@ -105,6 +109,14 @@ def stimulus_template(path: Any, name: str, image: int | str | None = None) -> n
         said = ", ".join(known) if isinstance(image, str) and known else f"numbers from 0 to {n_images - 1}"
         raise NotThere(f"{place}: {short} has no image {image!r}; there are {said}")
     return values
+
+
+def _check_path(path: Any, function: str, file: str) -> None:
+    """That a path is given, and no session: what is asked for stays in a file and is not stored."""
+    from neuropile.session import Session
+
+    if isinstance(path, Session):
+        raise StoreError(f"allen.{function} takes the path or URL of {file}, not a session ({path.key}): what it gives stays in that file and is not stored")
 
 
 def _place(image: int | str | None, names: list[str], n_images: int) -> int | None:

@@ -119,7 +119,7 @@ class How:
     observed : leave out, unit by unit, presentations that were not wholly observed
     """
 
-    by: Sequence[str] | None = None
+    by: str | Sequence[str] | None = None
     lasts: float | None = None
     rates: bool = False
     observed: bool = True

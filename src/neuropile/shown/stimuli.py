@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuropile.errors import NotThere
+from neuropile import layout
+from neuropile.errors import NotThere, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 TABLE = "presentations"
 #: What a stimulus is described by, its name aside: two presentations alike in all of these are of one condition.
-#: Blanks and omissions are conditions of their own. A movie's frames are, its passes (`repeat`) are not.
+#: Blanks and omissions are conditions of their own. A movie's frames are, its passes (`repeat`) are not, nor are changes
+#: (`is_change`): a change is the same image after another one.
 PARAMETERS = (
     "orientation_deg",
     "direction_deg",
@@ -68,12 +71,17 @@ def stimulus_table(session: Session, names: str | Sequence[str] | None = None, *
     ------
     NotThere : nothing of that name was shown; it tells what was
     """
+    table = _chosen(session, names, valid=valid)
+    kept = [c for c in table if c in ("start_s", "stop_s", "duration_s", "stimulus") or table[c].notna().any()]
+    return table[kept]
+
+
+def _chosen(session: Session, names: str | Sequence[str] | None, *, valid: bool = True) -> pd.DataFrame:
+    """The rows of `stimulus_table` with every column, those without a value too."""
     table = presentations(session, valid=valid)
     if names is not None:
         table = table[_named(table, session, names)]
-    table = table.assign(duration_s=table["stop_s"] - table["start_s"])
-    kept = [c for c in table if c in ("start_s", "stop_s", "duration_s", "stimulus") or table[c].notna().any()]
-    return table[kept]
+    return table.assign(duration_s=table["stop_s"] - table["start_s"])
 
 
 def _named(table: pd.DataFrame, session: Session, names: str | Sequence[str]) -> pd.Series:
@@ -91,27 +99,52 @@ def parameter_values(session: Session, names: str | Sequence[str] | None = None)
     return {n: np.sort(table[n].dropna().unique()) for n in PARAMETERS if n in table}
 
 
-def condition_ids(table: pd.DataFrame, by: Sequence[str] | None = None) -> np.ndarray:
+def condition_ids(table: pd.DataFrame, by: str | Sequence[str] | None = None) -> np.ndarray:
     """Of each presentation of a table its condition: (row,) int64, from 0 in the order in which they first come.
 
-    by : the columns whose values make a condition; by default `stimulus` and PARAMETERS. Rows alike in what they lack are alike
+    by : the columns whose values make a condition; by default `stimulus` and PARAMETERS. Rows alike in what they lack are
+        alike. `by=["stimulus", *shown.PARAMETERS, "is_change"]` sets changes apart
+
+    Raises
+    ------
+    NotThere : there is no such column; it names those like it
     """
-    columns = [c for c in (by if by is not None else ("stimulus", *PARAMETERS)) if c in table]
+    if not hasattr(table, "columns"):
+        raise StoreError(f"conditions are told of a table of presentations, such as shown.presentations(ses), not of {type(table).__name__}")
+    columns = [c for c in _condition_columns(table, by) if c in table]
     if not columns or table.empty:
         return np.zeros(len(table), np.int64)
     return np.asarray(table.groupby(columns, sort=False, dropna=False).ngroup(), np.int64)
 
 
-def conditions(session: Session, names: str | Sequence[str] | None = None, by: Sequence[str] | None = None) -> pd.DataFrame:
+def _condition_columns(table: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
+    """The names of the columns that make a condition. Canonical ones may lack: `stimulus_table` drops what says nothing of a stimulus."""
+    if by is None:
+        return [c for c in ("stimulus", *PARAMETERS) if c in table]
+    asked = [by] if isinstance(by, str) else list(by)
+    missing = next((c for c in asked if c not in table and c not in layout.INTERVAL_COLUMNS[TABLE]), None)
+    if missing is not None:
+        raise no_column("the presentations", missing, table.columns)
+    return asked
+
+
+def no_column(of_what: str, name: str, known: Iterable[Any]) -> NotThere:
+    """The error for a column that a table has not, with those like it."""
+    there = [str(c) for c in known]
+    near = difflib.get_close_matches(str(name), there, 3) or [c for c in there if str(name).lower() in c.lower()][:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there[:20])}{', ...' if len(there) > 20 else ''}"
+    return NotThere(f"no column {name!r} in {of_what}; {hint}")
+
+
+def conditions(session: Session, names: str | Sequence[str] | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
     """A row a condition that was shown, by its number among these: its parameters, and `n_presentations` (AllenSDK: `stimulus_conditions`).
 
     names : of some stimuli only; by : see `condition_ids`
     """
-    table = stimulus_table(session, names)
+    table = stimulus_table(session, names) if by is None else _chosen(session, names)
     ids = condition_ids(table, by)
     _, first, counts = np.unique(ids, return_index=True, return_counts=True)
-    kept = [c for c in (by if by is not None else ("stimulus", *PARAMETERS)) if c in table]
-    found = table.iloc[first][kept].reset_index(drop=True).rename_axis("condition")
+    found = table.iloc[first].reindex(columns=_condition_columns(table, by)).reset_index(drop=True).rename_axis("condition")
     return found.assign(n_presentations=counts)
 
 
@@ -158,7 +191,7 @@ def rows(session: Session, presentations_asked: Any) -> pd.DataFrame:
     import pandas as pd
 
     if presentations_asked is None or isinstance(presentations_asked, str):
-        return stimulus_table(session, presentations_asked)
+        return _chosen(session, presentations_asked)
     table = presentations(session)
     ids = presentations_asked.index if isinstance(presentations_asked, pd.DataFrame | pd.Series) else np.atleast_1d(presentations_asked)
     missing = [i for i in ids if i not in table.index]
