@@ -212,3 +212,33 @@ def test_what_a_function_cannot_take_is_told_in_one_line(probed):
             allen.allen_quality(session.units, amplitude_cutoff=limit)
     with pytest.raises(StoreError, match=r"judges a table of units, such as ses\.units, not Session"):
         allen.allen_quality(session)
+
+
+def test_a_mask_names_the_presentations_it_holds_for(session):
+    is_movie = shown.presentations(session)["stimulus"] == "movie"
+    for mask in (is_movie, is_movie.to_numpy()):
+        found = shown.presentation_counts(session, [0.0, ON], mask)
+        assert found["presentation"].values.tolist() == np.flatnonzero(is_movie).tolist()
+    with pytest.raises(NotThere, match="a mask of 3 values does not fit 100 presentations"):
+        shown.presentation_counts(session, [0.0, ON], np.ones(3, bool))
+
+
+@pytest.mark.parametrize("lasts", [-1.0, 0.0, np.nan, np.inf])
+def test_presentations_last_for_some_time(session, lasts):
+    with pytest.raises(BinWidthError, match="more than none"):
+        shown.condition_statistics(session, how=shown.How(lasts=lasts))
+
+
+def test_edges_beyond_any_clock_are_told(session):
+    with pytest.raises(BinWidthError, match="further than any clock"):
+        shown.presentation_counts(session, [0.0, 1e30])
+
+
+@pytest.mark.parametrize("tags", [[["stimulus"], None, ["all_probes"]], ["stimulus", None, "all_probes"]])
+def test_invalid_times_are_found_by_tags_however_they_are_kept(tags, tmp_path):
+    invalid = pa.table({"start_s": [1.0, 2.0, 3.0], "stop_s": [1.5, 2.5, 3.5], "tags": tags})
+    made = dataclasses.replace(testing.recording(0, n_units=2), intervals={"invalid": invalid})
+    session = testing.store(tmp_path / "store", [made])["test/session-0"]
+    assert allen.invalid_times(session, "stimulus")["start_s"].tolist() == [1.0]
+    assert allen.invalid_times(session, ["all_probes", "stimulus"])["start_s"].tolist() == [1.0, 3.0]
+    assert len(allen.invalid_times(session)) == 3

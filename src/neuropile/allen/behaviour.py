@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,4 +103,9 @@ def invalid_times(session: Session, tags: str | Sequence[str] | None = None) -> 
     if tags is None:
         return table
     asked = {tags} if isinstance(tags, str) else set(tags)
-    return table[[bool(asked & set(own)) for own in table["tags"]]]
+    return table[[bool(asked & _named(own)) for own in table["tags"]]]
+
+
+def _named(tags: Any) -> set[str]:
+    """The tags of a row, which may be a list, one text, or nothing."""
+    return {tags} if isinstance(tags, str) else set() if tags is None or isinstance(tags, float) else set(tags)

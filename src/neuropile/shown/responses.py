@@ -173,6 +173,8 @@ def _edge_ticks(edges: Any, ticks_per_s: int) -> np.ndarray:
     if len(seconds) < 2 or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
         raise BinWidthError(f"edges {edges!r} must be two or more finite seconds, each later than the one before")
     exact = seconds * ticks_per_s
+    if np.abs(exact).max() > binning.MAX_TICK:
+        raise BinWidthError(f"edges {edges!r} reach further than any clock")
     ticks = np.rint(exact)
     off = np.abs(exact - ticks) > _TOLERANCE
     if off.any():
@@ -183,6 +185,8 @@ def _edge_ticks(edges: Any, ticks_per_s: int) -> np.ndarray:
 
 def _spans(session: Session, table: pd.DataFrame, lasts: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first tick of each presentation and that after its last, and whether both are known; (presentation,)."""
+    if lasts is not None and not 0 < lasts < np.inf:
+        raise BinWidthError(f"each presentation is to last {lasts} s; it must be more than none, and end")
     begin = table["start_s"].to_numpy(np.float64)
     end = table["stop_s"].to_numpy(np.float64) if lasts is None else begin + lasts
     known = np.isfinite(begin) & np.isfinite(end)

@@ -187,13 +187,20 @@ def pauses(session: Session, names: str | Sequence[str] | None = None) -> pd.Ser
 
 
 def rows(session: Session, presentations_asked: Any) -> pd.DataFrame:
-    """Presentations by what a caller may name them by: None (all), a stimulus's name, ids, or a part of the table."""
+    """Presentations by what a caller may name them by: None (all), a stimulus's name, ids, a mask over all, or a part of the table."""
     import pandas as pd
 
     if presentations_asked is None or isinstance(presentations_asked, str):
         return _chosen(session, presentations_asked)
     table = presentations(session)
-    ids = presentations_asked.index if isinstance(presentations_asked, pd.DataFrame | pd.Series) else np.atleast_1d(presentations_asked)
+    if isinstance(presentations_asked, pd.DataFrame):
+        ids = presentations_asked.index
+    else:
+        ids = np.atleast_1d(np.asarray(presentations_asked))
+        if ids.dtype == bool:
+            if len(ids) != len(table):
+                raise NotThere(f"{session.key}: a mask of {len(ids)} values does not fit {len(table)} presentations")
+            ids = table.index[ids]
     missing = [i for i in ids if i not in table.index]
     if missing:
         raise NotThere(f"{session.key}: no presentation {missing[0]}; their ids run from 0 to {len(table) - 1}")
