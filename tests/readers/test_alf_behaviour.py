@@ -132,6 +132,18 @@ class TestOthers:
         np.testing.assert_array_equal(wheel.time_s, times)
         np.testing.assert_array_equal(wheel.data, np.arange(50.0) ** 2)
 
+    def test_beyond_the_points_their_lines_go_on(self, folder):
+        put(folder / "alf", I_wheel__position=np.arange(11.0), I_wheel__timestamps=np.array([[2, 100.0], [4, 102.0], [8, 110.0]]))
+        expected = [98, 99, 100, 101, 102, 104, 106, 108, 110, 112, 114]
+        np.testing.assert_allclose(alf.session()(folder).signals["wheel"].time_s, expected)
+
+    @pytest.mark.parametrize("points", [[[0, 1.0]], [[0, 1.0], [5, 0.5]], [[5, 1.0], [0, 2.0]]])
+    def test_points_that_make_no_line_are_noted(self, folder, points):
+        put(folder / "alf", I_wheel__position=np.arange(11.0), I_wheel__timestamps=np.array(points))
+        recording = alf.session()(folder)
+        assert "wheel" not in recording.signals
+        assert any("rising points" in n for n in recording.notes)
+
     def test_points_of_sample_and_time_are_joined_by_lines_as_one_does(self, folder):
         points = np.array([[0, 100.0], [5, 110.0], [10, 130.0]])
         put(folder / "alf", I_wheel__position=np.arange(11.0), I_wheel__timestamps=points)

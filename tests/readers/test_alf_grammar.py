@@ -184,7 +184,9 @@ def test_a_session_is_named_by_subject_date_and_number_of_three_digits(path, nam
     assert alf_grammar.session_of(path.split("/")).name == name
 
 
-@pytest.mark.parametrize("path", ["data/2019-12-10", "data/session1/alf", "KS023/2019-12-10/0001", "KS023/20191210/001", "a 1/2019-12-10/001", "S1/2019-13-45/001"])
+@pytest.mark.parametrize(
+    "path", ["data/2019-12-10", "data/session1/alf", "KS023/2019-12-10/0001", "KS023/20191210/001", "a 1/2019-12-10/001", "S1/2019-13-45/001"]
+)
 def test_other_paths_name_no_session(path):
     assert alf_grammar.session_of(path.split("/")) is None
 

@@ -9,8 +9,9 @@ import pytest
 from alffolder import put
 from one.alf.io import load_object
 
-from neuropile.errors import NoEvents, UnreadableFile
+from neuropile.errors import NeuropileError, NoEvents, UnreadableFile
 from neuropile.readers import alf
+from neuropile.readers.alf import grammar
 from neuropile.readers.alf import tables as alf_tables
 
 
@@ -108,6 +109,18 @@ class TestBadInput:
         with pytest.raises(UnreadableFile, match="a trap"):
             alf_tables.read(next(f for f in found if f.stat().st_size < 100_000))
 
+    def test_where_a_revision_leaves_only_files_without_one_a_note_says_so(self, folder):
+        revised = folder / "alf" / "probe00" / "pykilosort" / "#2024-05-06#"
+        put(revised, clusters__depths=np.arange(6) * 10.0)
+        note = "no file that is read is of revision 2023-01-01 or before (there are 2024-05-06): those without a revision are read"
+        assert alf.session(revision="2023-01-01")(folder).notes == (note,)
+        assert alf.session(revision="2024-05-06")(folder).notes == alf.session()(folder).notes == ()
+
+    @pytest.mark.parametrize("number", ["a", "1", 1.5, None])
+    def test_a_number_of_a_session_that_is_none_is_told(self, number):
+        with pytest.raises(NeuropileError, match="is no session's path; they read"):
+            grammar.session_path("KS099", "2021-03-22", number)
+
     def test_a_foreign_table_of_trials_is_noted(self, folder):
         pd.DataFrame({"eid": ["a", "b"], "rel_path": ["x", "y"]}).to_parquet(folder / "alf" / "_ibl_trials.table.pqt")
         recording = alf.session()(folder)
@@ -153,7 +166,17 @@ class TestForms:
         (tmp_path / "x.json").write_text(text)
         assert {n: c.to_pylist() for n, c in alf_tables.read(tmp_path / "x.json").items()} == columns
 
-    @pytest.mark.parametrize(("name", "text"), [("x.json", "{"), ("x.json", "[" * 100_000), ("x.yaml", "a: ["), ("x.yaml", "a: !!python/object:os.x {}")])
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("x.json", "{"),
+            ("x.json", "[" * 100_000),
+            ("x.json", "[" * 990 + "]" * 990),
+            ("x.json", '"\\ud800"'),
+            ("x.yaml", "a: ["),
+            ("x.yaml", "a: !!python/object:os.x {}"),
+        ],
+    )
     def test_what_is_no_json_or_yaml_is_one_error(self, tmp_path, name, text):
         (tmp_path / name).write_text(text)
         with pytest.raises(UnreadableFile, match=r"not readable (JSON|YAML)"):

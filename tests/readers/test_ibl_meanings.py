@@ -102,6 +102,11 @@ class TestPose:
             x, y, sure = pose[frame, point]
             np.testing.assert_array_equal(found[frame, point], [x / 2, y / 2] if sure >= 0.6 else [np.nan, np.nan])
 
+    @pytest.mark.parametrize("threshold", [2, -0.1, float("nan")])
+    def test_a_threshold_that_is_no_likelihood_is_told(self, threshold):
+        with pytest.raises(NeuropileError, match="likelihoods run from 0 to 1"):
+            ibl.likely_positions(np.zeros((1, 1, 3)), threshold=threshold)
+
     def test_another_shape_is_told(self):
         with pytest.raises(NeuropileError, match=r"time, keypoint and \(x, y, likelihood\), found an array of shape \(3, 2\)"):
             ibl.likely_positions(np.zeros((3, 2)))
@@ -117,6 +122,9 @@ class TestTrials:
     def test_trials_of_no_contrast_have_a_side_and_no_sign(self):
         left, right = [0.25, np.nan, 0.0, np.nan, np.nan], [np.nan, 1.0, np.nan, 0.0, np.nan]
         np.testing.assert_array_equal(ibl.signed_contrasts(left, right), [-25, 100, 0, 0, np.nan])
+
+    def test_a_trial_with_a_stimulus_on_both_sides_has_no_sign(self):
+        np.testing.assert_array_equal(ibl.signed_contrasts([0.5, 0.5, 0.0], [0.5, 0.0, 0.5]), [np.nan, -50, 50])
 
     @given(st.lists(st.sampled_from([0.2, 0.5, 0.8])))
     def test_a_block_ends_where_the_probability_changes(self, p_left):

@@ -51,12 +51,12 @@ def document(path: Any) -> Any:
     if size > _MAX_DOCUMENT_BYTES:
         raise UnreadableFile(f"{path}: {size} bytes of {path.suffix}: too many for a description")
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    if str(path.suffix).lower() != ".json":
-        return _yaml(text, path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise UnreadableFile(f"{path}: not readable JSON ({e}); fetch it again") from None
+        found = json.loads(text) if str(path.suffix).lower() == ".json" else _yaml(text, path)
+        json.dumps(found, ensure_ascii=False, default=str).encode()  # nested without end, or half a character: it could not be kept
+    except (ValueError, TypeError, RecursionError) as e:
+        raise UnreadableFile(f"{path}: not readable {'JSON' if str(path.suffix).lower() == '.json' else 'YAML'} ({e}); fetch it again") from None
+    return found
 
 
 def _yaml(text: str, path: Any) -> Any:

@@ -70,7 +70,10 @@ def _timestamps(attributes: Attributes, n_samples: int, notes: list[str]) -> np.
     except (UnreadableFile, ValueError) as e:
         notes.append(f"left out: {alf_columns.relative(e, files)}")
         return None
-    if not len(points) or not np.isfinite(points).all() or np.any(np.diff(points[:, 0]) <= 0):
-        notes.append(f"wheel.{name} holds no rising points of (sample, time): the wheel is left out")
+    if len(points) < 2 or not np.isfinite(points).all() or np.any(np.diff(points, axis=0) <= 0):
+        notes.append(f"wheel.{name} holds no two or more rising points of (sample, time): the wheel is left out")
         return None
-    return np.interp(np.arange(n_samples), points[:, 0], points[:, 1])
+    at = np.arange(n_samples)
+    row = np.clip(np.searchsorted(points[:, 0], at, "right") - 1, 0, len(points) - 2)  # beyond the ends the last line goes on
+    (first, began), (last, ended) = points[row].T, points[row + 1].T
+    return began + (at - first) * ((ended - began) / (last - first))
