@@ -42,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command_teaches_with_an_example() -> None:
     groups = [("", app), *((f"{g.name} ", g.typer_instance) for g in app.registered_groups)]
-    for name, command in [(before + c.callback.__name__, c) for before, group in groups for c in group.registered_commands]:
+    for name, command in [(before + (c.name or c.callback.__name__), c) for before, group in groups for c in group.registered_commands]:
         assert command.callback is not None
         shown = run(*name.split(), "--help").stdout
         assert f"Example: neuropile {name}" in " ".join(shown.split()), name

@@ -192,7 +192,7 @@ def test_other_paths_name_no_session(path):
 
 
 def test_a_lab_is_known_by_its_whole_name_only():
-    assert alf_grammar.session_of("my-lab/Subjects/S1/2019-01-01/2".split("/")).lab is None
+    assert alf_grammar.session_of(["my-lab", "Subjects", "S1", "2019-01-01", "2"]).lab is None
 
 
 @pytest.mark.parametrize(
