@@ -103,8 +103,9 @@ def test_ancestors_and_descendants_are_those_of_a_plain_climb(atlas):
         (12345, r"^no region 12345 in the Allen tree; neuropile.regions.structures\(\) lists the tree$"),
         (["VISp", "qqqqqq"], "no region 'qqqqqq'"),
         ([1.5, 385.0], r"whole numbers \(ids\) or texts \(acronyms\), not by float64 such as 1.5"),
-        ([np.nan], "whole numbers"),
-        (None, "no region None"),
+        ([np.inf], "whole numbers"),
+        ([True], "whole numbers"),
+        ([385, "VISp", None], "no region 385"),
     ],
 )
 def test_an_unknown_structure_is_an_error_that_names_one_like_it(asked, message):
@@ -124,6 +125,27 @@ def test_one_structure_gives_one_value_and_none_gives_none():
     assert isinstance(regions.to("Beryl", 778), int)
     assert regions.to("cosmos-lr", -778) == -315
     assert regions.to("beryl", []).shape == regions.acronyms(np.empty(0, np.int64)).shape == (0,)
+
+
+def test_a_null_stays_null_and_ids_may_be_whole_floats():
+    nulls = [None, np.nan, pd.NA]
+    acronyms = [["VISp5", n] for n in nulls] + [pd.Series(["VISp5", n], dtype=kind) for n in nulls for kind in ("string", object)]
+    for own in acronyms:
+        assert regions.to("beryl", own).tolist() == ["VISp", None]
+        assert regions.names(own).tolist() == ["Primary visual area layer 5", None]
+        np.testing.assert_array_equal(regions.ids(own), [778, np.nan])
+    ids = [[778, -778, n] for n in nulls] + [pd.Series([778, -778, None], dtype=kind) for kind in ("Int64", "float64", object)]
+    for own in ids:
+        np.testing.assert_array_equal(regions.to("cosmos-lr", own), [315, -315, np.nan])
+        assert regions.acronyms(own).tolist() == ["VISp5", "VISp5", None]
+    assert regions.to("cosmos", [0, 997, None]).tolist()[:2] == [0, 997]
+    assert regions.to("beryl", np.array([778.0, 0.0])).tolist() == [385, 0]
+    assert regions.to("beryl", pd.Series([778], dtype="Int64")).dtype == np.int64
+    assert (regions.to("beryl", None), regions.acronyms(None)) == (None, None)
+    assert np.isnan(regions.to("beryl", np.nan))
+    for ask in (regions.ancestors, regions.descendants):
+        with pytest.raises(NotThere, match="no region None"):
+            ask(None)
 
 
 def test_the_packaged_table_is_small_and_carries_its_terms():
@@ -241,8 +263,9 @@ def test_a_unit_is_in_its_structures_and_those_above_and_in_what_its_source_call
 def test_what_a_table_lacks_holds_no_unit():
     assert regions.in_region(UNITS[["cosmos"]], "Isocortex").tolist() == UNITS["cosmos"].eq("Isocortex").tolist()
     assert regions.in_region(UNITS[["region"]], "M2").sum() == 1
-    assert regions.in_region(pd.DataFrame({"unit_id": ["a"]}), "VISp").tolist() == [False]
     assert regions.in_region(UNITS.iloc[:0], "VISp").shape == (0,)
+    with pytest.raises(NotThere, match=r"^in_region looks at the columns allen, beryl, cosmos, swanson, region, one or more; the table has unit_id: "):
+        regions.in_region(pd.DataFrame({"unit_id": ["a"]}), "VISp")
 
 
 def test_a_region_of_which_nobody_has_heard_is_an_error_with_those_like_it():

@@ -14,7 +14,7 @@ from neuropile import testing
 from neuropile.building import add_recording
 from neuropile.errors import NeuropileError
 from neuropile.searching.keywords import complete, date_span
-from neuropile.searching.stored import STORE_KEYWORDS
+from neuropile.searching.stored import STORE_KEYWORDS, in_store
 from neuropile.store import Store, create_store
 from neuropile.types import Asset, Subject
 from neuropile.writing import Provenance
@@ -139,6 +139,18 @@ def test_words_are_all_looked_for_and_keys_look_at_one_thing(store: Store, text:
         ("n_units:many", {}, "n_units:many is no number to compare with"),
         ("n_units:>2..3", {}, "is no number to compare with"),
         ("", {"subject": "("}, "is no regular expression"),
+        ("date:22/03/2021", {}, "'22/03/2021' is no day; write it as 2020-01-31"),
+        ("date:2021-02-31", {}, "'2021-02-31' is no day"),
+        ("date:2021-13", {}, "'2021-13' is no day"),
+        ("date:..", {}, "'..' is no day"),
+        ("date:2022..2020", {}, "date_range runs from 2022 to 2020: the first day comes first"),
+        ("n_units:5..1", {}, "n_units:5..1 runs from 5 to 1: the lower number comes first"),
+        ("region:", {}, "region: asks for nothing"),
+        ("subject: KS", {}, "subject: asks for nothing"),
+        ('subject:""', {}, "asks for nothing"),
+        ("subject:([", {}, r"subject='\(\[' is no regular expression"),
+        ("datasets:*wheel*", {}, r"datasets='\*wheel\*' is no regular expression"),
+        ("datasets:.*spikes.*", {}, "is looked for as it stands, and no session has it"),
         ("", {"subject": "a", "subject_id": "b"}, "subject is asked for twice, the second time as 'subject_id'"),
     ],
 )
@@ -164,6 +176,26 @@ def test_what_no_session_tells_is_not_taken_for_an_answer(tmp_path: Path, text: 
     made = testing.store(tmp_path / "store", [testing.recording(0, n_units=2, duration_s=5.0)])
     with pytest.raises(NeuropileError, match=r"no session of this store tells its (date|lab|number), which is read from"):
         made.search(text, **asked)
+
+
+def test_lab_day_and_number_are_read_from_sources_where_names_do_not_tell_them(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from neuropile.cli import app
+
+    told = {"src_lab": "mylab", "src_date": "2021-03-22", "src_number": 1}
+    made = testing.store(
+        tmp_path / "store",
+        [dataclasses.replace(testing.recording(i, n_units=2, duration_s=5.0), session_id=s, source=told if i else {}) for i, s in enumerate("ab")],
+    )
+    rows = made.sessions
+
+    def keep(text: str, **asked: Any) -> list[str]:
+        return rows[in_store(rows, lambda: made.units, text, asked, lambda key: made[key].record["source"])]["session_id"].tolist()
+
+    assert keep("lab:mylab") == keep("date:2021-03") == keep("number:1") == keep("", lab="my") == keep("", date_range="2021-03-22", number=1) == ["b"]
+    assert keep("lab:other") == []
+    assert "1 sessions" in CliRunner().invoke(app, ["search", str(made.root), "lab:mylab"]).stdout
 
 
 def test_an_empty_store_has_nothing_to_find(tmp_path: Path) -> None:

@@ -138,6 +138,32 @@ def test_fewer_times_than_frames_are_refused(plain: Path) -> None:
         video.open_video(plain, np.arange(N - 1))
 
 
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (np.arange(N)[::-1] / 10, r"the times fall, from 9\.900000 s at frame 0 to 9\.800000 s at frame 1; pass times that rise"),
+        (np.full(N, np.nan), r"of the times of its 100 frames none is known \(all are NaN\)"),
+        (np.full(N, np.inf), "some are infinite"),
+        (np.zeros((3 * N, 2)), r"one row of seconds, a number a frame; found an array of shape \(300, 2\)"),
+        (["a"] * N, "that are no numbers"),
+    ],
+)
+def test_times_that_are_none_are_refused(times: Any, told: str, plain: Path) -> None:
+    with pytest.raises(NeuropileError, match=told):
+        video.open_video(plain, times)
+
+
+def test_several_frames_at_once_are_refused(plain: Path) -> None:
+    with video.open_video(plain) as found:
+        for asked in ([0.5, 1], np.array([0.5]), "0.5", None):
+            with pytest.raises(NeuropileError, match="asked for by one time in seconds, not by"):
+                found.frame(asked)
+        for asked in ([1, 2], 2.5):
+            with pytest.raises(NeuropileError, match="asked for by one whole number, not by"):
+                found.frame_number(asked)
+        assert shown(found.frame(np.float32(0.5))) == shown(found.frame(np.array(0.5))) == shown(found.frame_number(np.int64(15)))
+
+
 def test_a_frame_without_a_time_is_passed_over(plain: Path) -> None:
     times = np.arange(N) / 10.0
     times[5] = np.nan

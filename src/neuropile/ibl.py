@@ -130,7 +130,7 @@ def likely_positions(pose: Any, *, threshold: float = MIN_LIKELIHOOD, scale: flo
     Parameters
     ----------
     pose : (time, keypoint, 3): x, y, likelihood, as the signals `left_camera_pose` and the like hold them
-    threshold : points of a lower likelihood, or of none, become NaN
+    threshold : 0 to 1; points of a lower likelihood, or of none, become NaN
     scale : factor of x and y. The left camera has twice the resolution of the right one: 0.5 makes them comparable
 
     Returns
@@ -140,6 +140,8 @@ def likely_positions(pose: Any, *, threshold: float = MIN_LIKELIHOOD, scale: flo
     values = np.asarray(pose, np.float64)
     if values.ndim != 3 or values.shape[2] != 3:
         raise NeuropileError(f"a pose has the axes time, keypoint and (x, y, likelihood), found an array of shape {values.shape}")
+    if not 0 <= threshold <= 1:
+        raise NeuropileError(f"a threshold of {threshold}: likelihoods run from 0 to 1; IBL's own is {MIN_LIKELIHOOD}")
     with np.errstate(invalid="ignore"):
         sure = values[..., 2] >= threshold
     return np.where(sure[..., None], values[..., :2] * scale, np.nan)
@@ -166,13 +168,14 @@ def pupil_ratio(raw: np.ndarray, smooth: np.ndarray) -> float:
 
 
 def signed_contrasts(contrast_left: np.ndarray, contrast_right: np.ndarray) -> np.ndarray:
-    """The contrast of each trial in percent, negative on the left: (trial,) float64; NaN where neither side has one.
+    """The contrast of each trial in percent, negative on the left: (trial,) float64; NaN where neither side has one, or both do.
 
-    Trials of no contrast are 0 whatever their side: the side is which of the two is not NaN.
+    Trials of no contrast are 0 whatever their side: the side is which of the two is not NaN. A contrast of 0 beside one that
+    is not 0 is the side without a stimulus; where both are above 0 there is no one sign.
     """
     left, right = np.asarray(contrast_left, np.float64), np.asarray(contrast_right, np.float64)
     signed = (np.nan_to_num(right) - np.nan_to_num(left)) * 100
-    return np.where(np.isnan(left) & np.isnan(right), np.nan, signed)
+    return np.where((np.isnan(left) & np.isnan(right)) | ((left > 0) & (right > 0)), np.nan, signed)
 
 
 def block_numbers(p_left: Iterable[float]) -> np.ndarray:

@@ -225,7 +225,7 @@ class Store(Mapping[str, Session]):
         from neuropile import searching
 
         found = self.sessions
-        return found[searching.in_store(found, lambda: self.units, text, keywords)]
+        return found[searching.in_store(found, lambda: self.units, text, keywords, lambda key: self[key].record["source"])]
 
     def select(self, where: str | None = None, quality: str = "all", among: Collection[str] | None = None, labels: Collection[str] = frozenset()) -> Selection:
         """The units of finished sessions that pass a quality rule and an SQL condition.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,9 +139,11 @@ class Video:
 
         Raises
         ------
-        NeuropileError : no frame is shown then
+        NeuropileError : no frame is shown then, or it is not one time
         """
-        times = self.times_s
+        if isinstance(at_s, str) or np.ndim(at_s) or not hasattr(at_s, "__float__"):
+            raise NeuropileError(f"{self.name}: a frame is asked for by one time in seconds, not by {at_s!r:.60}; ask for each")
+        at_s, times = float(at_s), self.times_s
         shown = np.flatnonzero(times <= at_s)
         known = times[np.isfinite(times)]
         if not shown.size or at_s > known.max() + 1.5 / (self.fps or np.inf):
@@ -160,6 +163,10 @@ class Video:
 
     def frame_number(self, number: int) -> np.ndarray:
         """A frame by its number from 0 on, in the order in which they are shown: see frame. Only its group of frames is decoded."""
+        try:
+            number = operator.index(number)
+        except TypeError:
+            raise NeuropileError(f"{self.name}: a frame is asked for by one whole number, not by {number!r:.60}; ask for each") from None
         if not 0 <= number < self.n_frames:
             raise NeuropileError(f"{self.name}: frames run from 0 to {self.n_frames - 1}, asked for {number}")
         with self._clear_errors(number):
@@ -296,13 +303,14 @@ def open_video(path: Any, times_s: Any = None) -> Video:
     ----------
     path : a path or a URL, of an MP4 or MOV, AVI or Matroska file
     times_s : (frame,) seconds of each frame, an array or an .npy file: a camera's. Of more times than frames the last are
-        taken, for cameras send pulses before the first frame is kept. NaN is a frame whose time is not known
+        taken, for cameras send pulses before the first frame is kept. They never fall; NaN is a frame whose time is not
+        known, and is never shown
 
     Raises
     ------
     MissingExtra : PyAV is not installed
     UnreadableFile : no such file, no video, cut off or damaged
-    NeuropileError : there are fewer times than frames
+    NeuropileError : there are fewer times than frames, they fall, none is known, or they are no row of numbers
     """
     place = remote.as_path(path)
     if isinstance(times_s, str | Path):
@@ -335,10 +343,25 @@ def _number(rational: Any) -> float:
 
 
 def _fitting(times_s: Any, n_frames: int, name: str) -> np.ndarray:
-    times = np.asarray(times_s, np.float64).reshape(-1)
+    try:
+        times = np.asarray(times_s, np.float64)
+    except (TypeError, ValueError):
+        raise NeuropileError(f"{name}: times are one row of seconds, a number a frame; found {np.asarray(times_s, object).dtype} that are no numbers") from None
+    if times.size != max(times.shape, default=0):
+        raise NeuropileError(f"{name}: times are one row of seconds, a number a frame; found an array of shape {times.shape}")
+    times = times.reshape(-1)
     if len(times) < n_frames:
         raise NeuropileError(f"{name}: {len(times)} times for {n_frames} frames: nothing says which frames have none; pass the camera's own times, or none")
-    return times[len(times) - n_frames :]
+    times = times[len(times) - n_frames :]
+    at = np.flatnonzero(~np.isnan(times))
+    if not at.size or np.isinf(times).any():
+        told = "none is known (all are NaN)" if not at.size else "some are infinite"
+        raise NeuropileError(f"{name}: of the times of its {n_frames} frames {told}; pass the camera's own times in seconds, or none")
+    falls = np.flatnonzero(np.diff(times[at]) < 0)
+    if falls.size:
+        a, b = at[falls[0]], at[falls[0] + 1]
+        raise NeuropileError(f"{name}: the times fall, from {times[a]:.6f} s at frame {a} to {times[b]:.6f} s at frame {b}; pass times that rise, or none")
+    return times
 
 
 def _opened(place: Any) -> tuple[Any, int]:

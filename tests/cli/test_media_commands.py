@@ -64,6 +64,23 @@ def test_without_out_a_table_of_channels_is_shown_and_nothing_read(raw: Path) ->
     assert told["rate_hz"] == 30000.390639
 
 
+def test_without_out_a_window_is_summed_up(raw: Path) -> None:
+    window = open_voltage(raw).read(0.5, 0.6, [2, 5]).values.astype(float) * 1e6
+    told = answer("voltage", raw, "--start", 0.5, "--stop", 0.6, "--channels", "2,5")
+    assert told["window"] == {"start_s": 0.5, "stop_s": 0.6, "n_samples": len(window), "n_invalid": 0}
+    np.testing.assert_allclose([[c["mean_uv"], c["sd_uv"]] for c in told["channels"]], np.column_stack([window.mean(axis=0), window.std(axis=0)]))
+    shown = run("voltage", raw, "--start", 0.5, "--stop", 0.6).stdout
+    assert "0.5 to 0.6 s: 3,000 samples (all valid); their mean and sd in microvolts" in shown
+    assert "mean_uv" not in run("voltage", raw).stdout
+
+
+def test_what_is_cut_is_told_on_standard_error(raw: Path, tmp_path: Path) -> None:
+    done = run("voltage", raw, "--start", 1.5, "--stop", 9, "--channels", "0:20", "--out", tmp_path / "x.npy")
+    assert "note: the window from 1.5 s to 9 s is cut: recorded from 0 s to 1.99997 s" in done.stderr
+    assert "note: --channels 0:20 is cut: there are 12 channels, 0 to 11" in done.stderr
+    assert "is cut" not in run("voltage", raw, "--start", 0, "--stop", 2, "--channels", "0:12", "--out", tmp_path / "x.npy").stderr
+
+
 @pytest.mark.parametrize(("asked", "places"), [("2:9:3", [2, 5, 8]), (":2", [0, 1]), ("3,1", [3, 1]), ("AP3,AP1", [3, 1]), ("7", [7])])
 def test_a_stretch_is_written_as_the_library_reads_it(asked: str, places: list[int], raw: Path, tmp_path: Path) -> None:
     expected = open_voltage(raw).read(0.5, 0.6, places)

@@ -157,8 +157,24 @@ class TestRevisions:
     def test_a_revision_that_is_not_there_leaves_nothing(self, tmp_path: Path) -> None:
         alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf" / "#2024-05-06#", licks__times=np.arange(3.0))
         cache = open_cache(tmp_path)
-        with pytest.raises(ALFObjectNotFound, match="no object 'licks'"):
-            cache.load_object(cache.search()[0], "licks", revision="2023")
+        eid = cache.search()[0]
+        with pytest.raises(ALFObjectNotFound, match=r"no object 'licks' .*; revisions of licks are '2024-05-06', none up to '2023'$"):
+            cache.load_object(eid, "licks", revision="2023")
+        with pytest.raises(ALFObjectNotFound, match=r"revisions of licks.times.npy are '2024-05-06', none up to '2023'"):
+            cache.load_dataset(eid, "licks.times.npy", revision="2023")
+
+    def test_who_asked_for_it_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf" / "#2024-05-06#", licks__times=np.arange(3.0))
+        cache = open_cache(tmp_path)
+        monkeypatch.setenv("ONE_REVISION_LAST_BEFORE", "2023")
+        for load in (lambda e: cache.load_object(e, "licks"), lambda e: cache.load_collection(e, "alf")):
+            with pytest.raises(ALFObjectNotFound, match=r"are '2024-05-06', none up to '2023' \(by ONE_REVISION_LAST_BEFORE\)"):
+                load(cache.search()[0])
+
+    def test_a_path_without_the_revision_is_the_newest(self, ours: Cache, tmp_path: Path) -> None:
+        for day, first in (("2023-01-01", 1.0), ("2024-05-06", 2.0)):
+            alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf" / "probe00" / f"#{day}#", spikes__times=np.arange(3.0) + first)
+        assert open_cache(tmp_path).load_dataset("S/2020-01-01/1", "alf/probe00/spikes.times.npy")[0] == 2.0
 
 
 class TestAmbiguity:
@@ -171,7 +187,11 @@ class TestAmbiguity:
             (lambda c, e: c.load_object(e, "*amera*"), ALFMultipleCollectionsFound, "leftCamera lies in"),
             (lambda c, e: c.load_object(e, "[lw]*", "alf"), ALFMultipleObjectsFound, "may be 'leftCamera', 'licks', 'wheel'"),
             (lambda c, e: c.load_object(e, "spike"), ALFObjectNotFound, "no object 'spike' in any collection of session .*; it has 'body', 'channels'"),
-            (lambda c, e: c.load_object(e, "spikes", "alf"), ALFObjectNotFound, "no object 'spikes' in 'alf'"),
+            (lambda c, e: c.load_object(e, "spikes", "alf"), ALFObjectNotFound, "no object 'spikes' in 'alf' .*; spikes lies in 'alf/probe00/"),
+            (lambda c, e: c.load_object(e, "wheel", attribute=["position", "foo"]), ALFObjectNotFound, "no attribute 'foo' of 'wheel'; there are 'position'"),
+            (lambda c, e: c.load_collection(e, "alf", "wheel", attribute=["position", "foo"]), ALFObjectNotFound, "no attribute 'foo' of 'wheel'"),
+            (lambda c, e: c.load_dataset(e, "spikes.times.npy", "alf"), ALFObjectNotFound, "spikes.times.npy lies in 'alf/probe00/"),
+            (lambda c, e: c.load_dataset(e, "lick.time.npy"), ALFObjectNotFound, "near it there is .*'licks.times.npy'"),
             (lambda c, e: c.load_object(e, "spikes", "*00*", attribute="x"), ALFObjectNotFound, "with attribute 'x'"),
             (lambda c, e: c.load_dataset(e, "spikes.times.npy"), ALFMultipleCollectionsFound, "'spikes.times.npy' lies in"),
             (lambda c, e: c.load_dataset(e, "*wheel.*"), ALFMultipleObjectsFound, "may be 'alf/_ibl_wheel.position.npy'"),
@@ -225,10 +245,19 @@ class TestParts:
         assert {k: Path(v).suffix for k, v in found.items()} == {"imec0.ap": ".cbin", "imec0.ap.ch": ".ch", "imec0.lf": ".meta"}
 
     def test_an_object_of_unequal_lengths_is_loaded_and_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf", trials__choice=np.ones(5), trials__itiDuration=np.ones(4))
+        alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf", trials__choice=np.ones(5), trials__feedback=np.ones(4))
         found = open_cache(tmp_path).load_object("S/2020-01-01/1", "trials")
-        assert [len(found[k]) for k in ("choice", "itiDuration")] == [5, 4]
-        assert "lengths differ: choice 5, itiDuration 4" in caplog.text
+        assert [len(found[k]) for k in ("choice", "feedback")] == [5, 4]
+        assert "lengths differ: choice 5, feedback 4" in caplog.text
+
+    def test_time_stamps_of_another_number_are_logged_and_intervals_between_trials_are_not(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        alf = alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf", trials__choice=np.ones(5), trials__itiDuration=np.ones(4))
+        alffolder.put(alf, wheel__position=np.ones(39), wheel__timestamps=np.ones(40))
+        cache = open_cache(tmp_path)
+        cache.load_object("S/2020-01-01/1", "trials")
+        assert not caplog.text
+        assert len(cache.load_object("S/2020-01-01/1", "wheel")["timestamps"]) == 40
+        assert "lengths differ: position 39, timestamps 40" in caplog.text
 
 
 class TestFiles:
@@ -284,6 +313,29 @@ class TestFiles:
             cache.load_object("S/2020-01-01/1", "licks")
         if "hash" in change:
             assert len(cache.load_object("S/2020-01-01/1", "licks", check_hash=False)["times"]) == 3
+
+    def test_a_file_that_is_gone_is_told_and_a_new_index_forgets_it(self, tmp_path: Path) -> None:
+        alf = alffolder.put(self.tree(tmp_path), licks__counts=np.arange(3))
+        open_cache(tmp_path).save()
+        (alf / "licks.counts.npy").unlink()
+        cache = open_cache(tmp_path)
+        for load in (lambda: cache.load_object("S/2020-01-01/1", "licks"), lambda: cache.load_collection("S/2020-01-01/1", "alf")):
+            with pytest.raises(ALFObjectNotFound, match=r"'alf/licks.counts.npy' of session .* is in the tables, but not in .*one index .*attribute="):
+                load()
+        assert set(cache.load_object("S/2020-01-01/1", "licks", attribute="times")) == {"times"}
+        cache.renew()
+        assert set(cache.load_object("S/2020-01-01/1", "licks")) == {"times"}
+
+    def test_a_file_that_came_after_the_tables_is_told_and_a_new_index_has_it(self, tmp_path: Path) -> None:
+        alf = self.tree(tmp_path)
+        open_cache(tmp_path).save()
+        alffolder.put(alf, wheel__position=np.arange(3.0))
+        cache = open_cache(tmp_path)
+        for load in (lambda: cache.load_object("S/2020-01-01/1", "wheel"), lambda: cache.load_dataset("S/2020-01-01/1", "wheel.position.npy")):
+            with pytest.raises(ALFObjectNotFound, match=r"'alf/wheel.position.npy' lies there, but not in the tables, .* one index .* renews them"):
+                load()
+        cache.renew()
+        assert set(cache.load_object("S/2020-01-01/1", "wheel")) == {"position"}
 
     def test_the_hash_of_the_file_passes(self, tmp_path: Path) -> None:
         import hashlib

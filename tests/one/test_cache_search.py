@@ -195,7 +195,9 @@ class TestNaming:
         assert cache.path2eid("no/session") is None
         assert cache.eid2path(eid(99)) is None
 
-    @pytest.mark.parametrize("name", [eid(99), "nobody/2020-01-01/001", "otherlab/Subjects/ZM_1743/2019-06-14/001", "word", {"subject": "ZM_1743"}])
+    @pytest.mark.parametrize(
+        "name", [eid(99), "nobody/2020-01-01/001", "otherlab/Subjects/ZM_1743/2019-06-14/001", "lab/Subjects/no/2019-06-14/1", "word", {"subject": "ZM_1743"}]
+    )
     def test_a_session_that_is_not_there_is_an_error(self, cache: Cache, name: Any) -> None:
         with pytest.raises(ALFObjectNotFound):
             cache.to_eid(name)

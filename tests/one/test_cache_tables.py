@@ -259,3 +259,40 @@ class TestSaving:
         open_cache(made).save(tmp_path)
         assert sorted(made.rglob("*")) == before
         assert sorted(p.name for p in tmp_path.iterdir()) == ["datasets.pqt", "insertions.pqt", "sessions.pqt"]
+
+
+class TestRenewing:
+    """Tables that are older than what lies there."""
+
+    def test_ids_and_qualities_of_a_database_stay(self, tmp_path: Path) -> None:
+        alf_trees.write(tmp_path, alf_trees.frames())
+        home = tmp_path / "mainenlab" / "Subjects" / "ZM_1743" / "2019-06-14" / "001"
+        alffolder.put(home / "alf", I_wheel__position=np.arange(4.0), licks__times=np.arange(3.0))
+        alffolder.put(tmp_path / "new" / "2022-01-01" / "001" / "alf" / "probe00", spikes__times=np.arange(3.0))
+        cache = open_cache(tmp_path)
+        before = cache.datasets
+        cache.renew()
+        assert set(cache.search()) == {*(alf_trees.eid(i) for i in range(6)), cache.to_eid("new/2022-01-01/1")}
+        own = cache.datasets.loc[alf_trees.eid(0)].reset_index().set_index("rel_path")
+        assert own["exists"].to_dict() == {alf_trees.TRIALS: False, alf_trees.SPIKES: False, alf_trees.WHEEL: True, "alf/licks.times.npy": True}
+        assert own.loc[alf_trees.WHEEL, "id"] == alf_trees.did(0, alf_trees.WHEEL)
+        assert own.loc[alf_trees.WHEEL, "file_size"] == (home / alf_trees.WHEEL).stat().st_size
+        pd.testing.assert_frame_equal(cache.datasets.loc[[alf_trees.eid(2)]], before.loc[[alf_trees.eid(2)]])
+        assert cache.eid2pid("new/2022-01-01/1")[1] == ["probe00"]
+        cache.save()
+        assert open_cache(tmp_path).datasets["exists"].sum() == cache.datasets["exists"].sum()
+
+    def test_tables_of_a_walk_become_those_of_another(self, tmp_path: Path) -> None:
+        gone = alffolder.put(tmp_path / "S" / "2020-01-01" / "001" / "alf", licks__times=np.arange(3.0))
+        open_cache(tmp_path).save()
+        shutil.rmtree(gone.parent)
+        alf_trees.session(tmp_path)
+        cache = open_cache(tmp_path)
+        cache.renew()
+        cache.save(tmp_path / "a")
+        for name in ("sessions", "datasets", "insertions"):
+            (tmp_path / f"{name}.pqt").unlink()
+        open_cache(tmp_path).save(tmp_path / "b")
+        a, b = open_cache(tmp_path / "a"), open_cache(tmp_path / "b")
+        for name in ("sessions", "datasets", "insertions"):
+            pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))

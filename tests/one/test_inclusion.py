@@ -229,6 +229,11 @@ class TestSessions:
         found = include(freeze("a", "b"), pd.concat([trials(600, "a", feedbackType=outcome), trials(300, "b")]), None, FREE)
         assert found.trials["eid"].value_counts().to_dict() == {"a": 499}
         assert found.sessions["eid"].tolist() == ["a"]
+        assert removed(found.report, "sessions") == {"more than 0.9 of easy trials correct, in more than 400 trials": 1}
+
+    def test_a_session_without_trials_goes_by_its_errors(self) -> None:
+        found = include(freeze("a", "c"), trials(500, "a", feedbackType=np.where(np.arange(500) % 20, 1.0, -1.0)), None, FREE)
+        assert removed(found.report, "sessions") == {"at least 3 errors": 1}
 
     @settings(max_examples=25)
     @given(st.data())

@@ -16,8 +16,9 @@ from test_inclusion import CA1, VISP5, freeze, trials, units
 from typer.testing import CliRunner
 
 from neuropile.cli.one import app
-from neuropile.errors import NeuropileError, UnreadableFile
-from neuropile.one import ALFMultipleCollectionsFound, open_cache
+from neuropile.errors import ArchiveError, NeuropileError, UnreadableFile
+from neuropile.one import ALFError, ALFMultipleCollectionsFound, ALFObjectNotFound, open_cache, remote
+from neuropile.store import create_store
 
 
 def run(*args: object) -> Any:
@@ -65,6 +66,35 @@ class TestSearch:
             assert {Path(f).name for f in told["files"]} == {"_ibl_wheel.position.npy", "_ibl_wheel.timestamps.npy"}
             assert "position" in run("load", tmp_path / "c", found["id"], "wheel").stdout
 
+    def test_what_is_near_a_name_that_none_has_is_told(self, tabled: Path) -> None:
+        for asked, near in (
+            ("spikes.time", "spikes.times.npy"),
+            ("alf/probe00/spikes.times.npy", "spikes.times.npy"),
+            ("wheel.position.npy", "_ibl_wheel.pos"),
+        ):
+            done = run("search", tabled, "--datasets", asked)
+            assert "0 sessions" in done.stdout
+            assert f"no file is called {asked!r}" in done.stderr
+            assert f"near it there is '{near}" in done.stderr
+
+    def test_without_a_network_a_folder_is_offered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(*_: Any, **__: Any) -> None:
+            raise ArchiveError("no answer")
+
+        monkeypatch.setattr(remote, "search", fails)
+        with pytest.raises(ArchiveError, match="no answer; a folder of sessions on this disk is searched by naming it"):
+            run("search", "--subject", "KS")
+
+
+@pytest.mark.parametrize("args", [("search",), ("index",), ("list",)])
+def test_a_folder_without_sessions_is_an_error(args: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(ALFError, match="no sessions lab/Subjects/subject/date/number below"):
+        run(*args, tmp_path)
+    assert not list(tmp_path.iterdir())
+    create_store(tmp_path / "store")
+    with pytest.raises(ALFError, match=r"is a neuropile store, .* neuropile search"):
+        run(*args, tmp_path / "store")
+
 
 def test_datasets_are_listed_with_size_and_quality(tabled: Path) -> None:
     told = answer("list", tabled, "--session", "KS023/2019-12-10/1", "--filename", "*wheel*", "--collection", "alf")
@@ -81,6 +111,10 @@ def test_an_object_is_told_and_kept(tabled: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(kept["timestamps"], np.arange(9.0) * 2 + 10)
     assert [a["name"] for a in answer("load", tabled, "KS023/2019-12-10/1", "wheel", "--attribute", "pos*")["attributes"]] == ["position"]
     assert answer("load", tabled, "KS023/2019-12-10/1", "licks", "--revision", "2021-12-31")["attributes"][0]["first"] == [100.0, 101.0, 102.0]
+    with pytest.raises(NeuropileError, match=r"kept as .npz, which .*w.csv does not end in; name it w.npz"):
+        run("load", tabled, "KS023/2019-12-10/1", "wheel", "--out", tmp_path / "w.csv")
+    with pytest.raises(ALFObjectNotFound, match="no attribute 'foo' of 'wheel'"):
+        run("load", tabled, "KS023/2019-12-10/1", "wheel", "--attribute", "position", "--attribute", "foo")
     with pytest.raises(ALFMultipleCollectionsFound):
         run("load", tabled, "KS023/2019-12-10/1", "spikes")
 
@@ -89,6 +123,9 @@ def test_an_index_is_what_one_reads(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "c")
     assert answer("index", tmp_path / "c")["n_sessions"] == 1
     assert len(One(cache_dir=tmp_path / "c").search()) == 1
+    next((tmp_path / "c").rglob("_ibl_wheel.position.npy")).unlink()
+    told = answer("index", tmp_path / "c")["n_datasets"]
+    assert told == len(open_cache(made).datasets) - 1
     before = sorted(made.rglob("*"))
     run("index", made, "--out", tmp_path)
     assert sorted(made.rglob("*")) == before

@@ -140,6 +140,11 @@ class TestDownload:
         with pytest.raises(ArchiveError, match=r"the database has no such session; find one with: neuropile one search"):
             remote.download(web, "00000000-0000-4000-8000-000000000000", tmp_path)
 
+    def test_a_session_that_is_not_named_by_its_id_is_told(self, full: Alyx, web: Web, tmp_path: Path) -> None:
+        with pytest.raises(ALFObjectNotFound, match=r"by its id, such as .*, not 'KS023/2019-12-10/1'; neuropile one search finds it"):
+            remote.download(web, "KS023/2019-12-10/1", tmp_path / "c")
+        assert full.asked == []
+
     def test_files_that_it_does_not_have_are_told(self, full: Alyx, web: Web, tmp_path: Path) -> None:
         with pytest.raises(ALFObjectNotFound, match="has no file that fits nothing"):
             remote.download(web, eid_of(full, "KS023"), tmp_path, ("nothing",))

@@ -283,3 +283,16 @@ def test_a_zarr_file_reads_as_the_hdf5_one_does(zarr_format: int, lfp: Path, val
         for asked in ([6, 0, 3], [2], range(7), [1, 3, 5]):
             np.testing.assert_array_equal(v.read_samples(17, 3333, asked).values, values[17:3333, asked])
         assert v.read(13, 14).identical(same.read(13, 14))
+
+
+def test_a_channel_id_asked_for_as_a_number_is_told_to_be_text(lfp: Path) -> None:
+    with open_voltage(lfp) as v, pytest.raises(NeuropileError, match=r"asked for 850000000; a number is a place, a channel id a text: ask for '850000000'$"):
+        v.read(13, 14, [850000000])
+
+
+def test_a_folder_that_is_no_zarr_file_says_what_is_sought_and_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match=r": a folder; sought a \.bin or \.cbin of SpikeGLX, an \.nwb file or a folder of Zarr; it holds none"):
+        open_voltage(tmp_path)
+    (tmp_path / "a.ap.cbin").write_bytes(b"x")
+    with pytest.raises(UnreadableFile, match=r"give one of its files: a\.ap\.cbin$"):
+        open_voltage(tmp_path)

@@ -59,22 +59,53 @@ def voltage(
         _check_suffix(out, (".npy", ".parquet", ".png"))
     with open_voltage(path, series) as opened:
         chosen = _chosen(opened, channels)
-        first, last = (opened.start_s if start is None else start), stop
+        first = opened.start_s if start is None else start
+        last = first + 1 if stop is None else stop
         facts: dict[str, Any] = {"path": path, "n_channels": opened.n_channels, "n_samples": opened.n_samples, "rate_hz": opened.rate_hz}
-        facts |= {"start_s": opened.start_s, "stop_s": opened.stop_s, "notes": list(opened.notes)}
+        facts |= {"start_s": opened.start_s, "stop_s": opened.stop_s, "notes": [*opened.notes, *_clipped(opened, start, stop, channels)]}
         if out is None:
             own = opened.channels.iloc[chosen]
             rows = own[[c for c in _SHOWN if c in own]].to_dict("records")
+            if start is not None or stop is not None:
+                read = opened.read(first, last, chosen)
+                rows = [row | told for row, told in zip(rows, _summary(read), strict=True)]
+                facts["window"] = {"start_s": first, "stop_s": last, "n_samples": read.sizes["time"], "n_invalid": int((~read.valid).sum())}
             if not as_json:
                 print(repr(opened).strip("<>"))
+                if "window" in facts:
+                    print(f"{first:g} to {last:g} s: {_samples_told(read)}; their mean and sd in microvolts")
                 table(rows, list(rows[0]) if rows else [])
             return _tell({**facts, "channels": rows}, as_json)
-        read = opened.read(first, first + 1 if last is None else last, chosen)
+        read = opened.read(first, last, chosen)
     _save(read, out, facts)
     if not as_json:
-        told = f"{int((~read.valid).sum()):,} of them not valid" if not read.valid.all() else "all valid"
-        print(f"{out}: {read.sizes['time']:,} samples ({told}) of {read.sizes['channel']} channels")
+        print(f"{out}: {_samples_told(read)} of {read.sizes['channel']} channels")
     return _tell({**facts, "out": str(out), "shape": list(read.shape), "n_invalid": int((~read.valid).sum()), "n_gaps": read.attrs["n_gaps"]}, as_json)
+
+
+def _samples_told(read: xr.DataArray) -> str:
+    told = f"{int((~read.valid).sum()):,} of them not valid" if not read.valid.all() else "all valid"
+    return f"{read.sizes['time']:,} samples ({told})"
+
+
+def _summary(read: xr.DataArray) -> list[dict[str, float | None]]:
+    """The mean and sd of each channel, over valid samples, in microvolts; None where there are none."""
+    values = read.values[read.valid.values].astype("f8") * 1e6
+    if not len(values):
+        return [{"mean_uv": None, "sd_uv": None}] * read.sizes["channel"]
+    return [{"mean_uv": mean, "sd_uv": sd} for mean, sd in zip(values.mean(axis=0).tolist(), values.std(axis=0).tolist(), strict=True)]
+
+
+def _clipped(opened: Voltage, start: float | None, stop: float | None, channels: str | None) -> list[str]:
+    """What was asked for and is not there, a sentence each; a sample interval more or less is rounding."""
+    near, said = 1 / opened.rate_hz if opened.rate_hz > 0 else 0.0, []
+    if (start is not None and start < opened.start_s - near) or (stop is not None and stop > opened.stop_s + near):
+        asked = f"{'the start' if start is None else f'{start:g} s'} to {'its default' if stop is None else f'{stop:g} s'}"
+        said.append(f"the window from {asked} is cut: recorded from {opened.start_s:.6g} s to {opened.stop_s:.6g} s")
+    ends = [int(p) for p in (channels or "").split(":")[:2] if p.strip().lstrip("-").isdigit()] if ":" in (channels or "") else []
+    if any(end > opened.n_channels for end in ends):
+        said.append(f"--channels {channels} is cut: there are {opened.n_channels} channels, 0 to {opened.n_channels - 1}")
+    return said
 
 
 def _tell(facts: dict[str, Any], as_json: bool) -> None:

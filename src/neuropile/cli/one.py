@@ -12,6 +12,8 @@ from neuropile.cli.output import Json, emit, here, say, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from neuropile.one.local import Cache
+
 app = typer.Typer(
     name="one",
     no_args_is_help=True,
@@ -57,17 +59,33 @@ def search(
 
 def _search(root: Path | None, asked: dict[str, Any]) -> pd.DataFrame:
     if root is not None:
-        from neuropile.one import open_cache
+        from neuropile.one import hints
 
-        cache = open_cache(root)
-        for note in cache.notes:
-            say(note)
-        return cache.sessions.loc[cache.search(**asked)]
+        cache = _opened(root)
+        found = cache.search(**asked)
+        for hint in [] if found or "datasets" not in asked else hints.of_datasets(cache, asked["datasets"]):
+            say(hint)
+        return cache.sessions.loc[found]
     from neuropile.archives.web import Web
+    from neuropile.errors import ArchiveError
     from neuropile.one import remote
 
-    with Web() as web:
-        return remote.search(web, **asked)
+    try:
+        with Web() as web:
+            return remote.search(web, **asked)
+    except ArchiveError as e:
+        raise ArchiveError(f"{e}; a folder of sessions on this disk is searched by naming it: neuropile one search FOLDER") from e
+
+
+def _opened(root: Path) -> Cache:
+    """A cache with sessions in it; what its tables lack is said."""
+    from neuropile.one import hints, open_cache
+
+    cache = open_cache(root)
+    for note in cache.notes:
+        say(note)
+    hints.check_not_empty(cache)
+    return cache
 
 
 def _span(text: str | None) -> Any:
@@ -91,10 +109,7 @@ def list_datasets(
 
     Example: neuropile one list cache --session KS023/2019-12-10/001 --filename "*times*"
     """
-    from neuropile.one import open_cache
-
-    cache = open_cache(root)
-    found = cache.list_datasets(session, filename, collection, revision, qc=qc, details=True)
+    found = _opened(root).list_datasets(session, filename, collection, revision, qc=qc, details=True)
     rows = [
         {"session": eid, "dataset": r["rel_path"], "bytes": _whole(r["file_size"]), "exists": bool(r["exists"]), "qc": str(r["qc"])}
         for (eid, _), r in found.sort_values("rel_path").iterrows()
@@ -127,9 +142,12 @@ def load(
 
     Example: neuropile one load cache KS023/2019-12-10/001 spikes --collection "alf/probe00*" --out spikes.npz
     """
-    from neuropile.one import loading, open_cache
+    from neuropile.errors import NeuropileError
+    from neuropile.one import loading
 
-    found = open_cache(root).load_object(session, obj, collection, revision, attribute=attribute)
+    if out is not None and out.suffix != ".npz":
+        raise NeuropileError(f"arrays are kept as .npz, which {out} does not end in; name it {out.with_suffix('.npz').name}")
+    found = _opened(root).load_object(session, obj, collection, revision, attribute=attribute)
     rows = loading.as_rows(found)
     kept = None if out is None else _keep(found, out)
     if not as_json:
@@ -156,13 +174,17 @@ def index(
     out: Annotated[Path | None, typer.Option(parser=here, help="Another folder for the tables, such as where the cache is read-only.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the tables of a cache that has none, so that ONE reads it, and the next search need not walk it.
+    """Write the tables of a cache, or renew those it has, so that ONE reads it, and the next search need not walk it.
 
     Example: neuropile one index cache
     """
-    from neuropile.one import open_cache
+    from neuropile.one import hints, open_cache
 
     cache = open_cache(root)
+    if cache.indexed:
+        say("the tables that were there are renewed: what came is entered, what is gone is no longer listed as there")
+    cache.renew()
+    hints.check_not_empty(cache)
     written = cache.save(out)
     if not as_json:
         print(f"{len(cache.sessions):,} sessions and {len(cache.datasets):,} datasets are in {', '.join(p.name for p in written)}")
@@ -185,7 +207,6 @@ def fetch(
     from neuropile.archives.web import Web
     from neuropile.one import remote
 
-    root.mkdir(parents=True, exist_ok=True)
     with Web() as web:
         files = remote.download(web, session, root, tuple(datasets) if datasets else DATASETS, revision)
     if not as_json:

@@ -88,13 +88,14 @@ def where(
     qc : the worst quality that is let through
     ignore_qc_not_set : leave out those whose quality nobody has judged
     """
-    keep = np.array([_is_meant(p, filename, collection, revision) for p in datasets["rel_path"]], bool)
+    keep = np.array([is_meant(p, filename, collection, revision) for p in datasets["rel_path"]], bool)
     quality = qc_values(datasets["qc"])
     keep &= quality <= qc_value(qc)
     return datasets[keep & (quality > 0) if ignore_qc_not_set else keep]
 
 
-def _is_meant(rel_path: str, filename: Wanted | Mapping[str, Wanted], collection: Wanted, revision: Wanted) -> bool:
+def is_meant(rel_path: str, filename: Wanted | Mapping[str, Wanted], collection: Wanted, revision: Wanted) -> bool:
+    """Whether a dataset is what is wanted, by its path; see `where`."""
     path = split(rel_path)
     if not (fits(path.collection, collection) and fits(path.revision, revision)):
         return False

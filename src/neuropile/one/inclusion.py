@@ -101,7 +101,7 @@ def _all(rules: Rules) -> Iterator[_Rule]:
     else:
         if rules.min_easy_correct is not None:
             name = f"more than {rules.min_easy_correct:g} of easy trials correct, in more than {rules.min_trials} trials"
-            yield "trials", name, lambda t, _: _within(t, rules)
+            yield "trials", name, lambda t, all_: _within(t, all_, rules)
         for name, keep in _trial_rules(rules):
             yield "trials", name, lambda t, _, keep=keep: keep(t)  # type: ignore[misc]
     for column in rules.saturation:
@@ -295,12 +295,17 @@ def _span(trials: pd.DataFrame, first: str, last: str) -> np.ndarray:
     return _trial(trials, last) - _trial(trials, first)
 
 
-def _within(trials: pd.DataFrame, rules: Rules) -> np.ndarray:
-    """Which trials lie in the passing length of their session."""
+def _within(trials: pd.DataFrame, tables: dict[str, Any], rules: Rules) -> np.ndarray:
+    """Which trials lie in the passing length of their session; sessions that have none go here, so that the report tells them here."""
     keep = np.zeros(len(trials), bool)
-    for rows in trials.groupby("eid", sort=False).indices.values():
+    never = []
+    for eid, rows in trials.groupby("eid", sort=False).indices.items():
         own = np.sort(rows)
-        keep[own[: passing_length(trials.iloc[own], rules)]] = True
+        length = passing_length(trials.iloc[own], rules)
+        keep[own[:length]] = True
+        if not length:
+            never.append(eid)
+    tables["sessions"] = tables["sessions"][~tables["sessions"]["eid"].isin(never)]
     return keep
 
 

@@ -26,6 +26,8 @@ _LOADED = (".npy", ".json", *_PARQUET, *_DELIMITERS)
 #: Text and Parquet files are read whole; larger ones, and tables that announce far more than their bytes hold, are not.
 _MAX_TEXT_BYTES = 1 << 28
 _MANY_CELLS = 10_000_000
+#: What lies between trials is there once less than they are: nothing to warn of.
+_ONE_SHORT = "itiDuration"
 _log = logging.getLogger(__name__)
 
 
@@ -179,8 +181,12 @@ def _with_times(found: dict[str, Any]) -> dict[str, Any]:
         if lengths:
             points = np.asarray(found[key], np.float64)
             found[key] = np.interp(np.arange(next(iter(lengths.values()))), points[:, 0], points[:, 1])
+    lengths = {k: len(v) for k, v in found.items() if hasattr(v, "shape") and len(v.shape)}
+    told = ", ".join(f"{k} {n}" for k, n in lengths.items())
+    if _ONE_SHORT in lengths and lengths[_ONE_SHORT] + 1 in lengths.values():
+        del lengths[_ONE_SHORT]
     if len(set(lengths.values()) - {1}) > 1:
-        _log.warning("lengths differ: %s", ", ".join(f"{k} {n}" for k, n in lengths.items()))
+        _log.warning("lengths differ: %s", told)
     return found
 
 

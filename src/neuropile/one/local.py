@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import re
 import uuid
@@ -11,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neuropile import searching
-from neuropile.archives.one_datasets import with_uuid, without_uuid
-from neuropile.errors import UnreadableFile
-from neuropile.one import choosing, ids, loading, tables, walking
+from neuropile.one import choosing, hints, ids, loading, places, tables, walking
 from neuropile.one.choosing import Wanted
 from neuropile.one.errors import ALFError, ALFMultipleCollectionsFound, ALFMultipleObjectsFound, ALFObjectNotFound, shown
 from neuropile.readers.alf import folder, grammar
@@ -23,8 +22,9 @@ from neuropile.searching.keywords import QC_LIMIT, complete
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The variable of the environment that limits all revisions.
+_LIMIT = "ONE_REVISION_LAST_BEFORE"
 _REFERENCE = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<number>\d{1,3})_(?P<subject>[\w.-]+)")
-_LENGTHS = {32: "md5", 40: "sha1"}
 
 
 class Cache:
@@ -53,6 +53,12 @@ class Cache:
         """Write the tables, by default into the cache, so that ONE and the next `open_cache` read them; returns their paths."""
         made = created or datetime.datetime.now()
         return tables.write(self._tables, Path(folder or self.root), str(self.root), made)
+
+    def renew(self) -> None:
+        """Look at the folder anew, with the tables' ids kept; `save` then writes what was found. See `walking.renewed`."""
+        if self.indexed:
+            self._tables = walking.renewed(self.root, self._tables, self.eid2path)
+            self.sessions, self.datasets, self.insertions = self._tables.sessions, self._tables.datasets, self._tables.insertions
 
     # sessions
 
@@ -121,7 +127,7 @@ class Cache:
         date = str(wanted.get("date") or wanted["start_time"])[:10]
         (number,) = searching.keywords.whole_numbers(wanted["number"])
         found = self.sessions[(self.sessions["subject"] == str(wanted["subject"])) & (self.sessions["number"] == number)]
-        found = found[[str(d) == date for d in found["date"]]]
+        found = found[np.array([str(d) == date for d in found["date"]], bool)]
         in_lab = found[found["lab"] == wanted["lab"]] if wanted.get("lab") else found
         return (in_lab if len(in_lab) else found[found["lab"] == ""] if wanted.get("lab") else found).index.tolist()
 
@@ -132,11 +138,11 @@ class Cache:
         if str(eid).lower() not in self.sessions.index:
             return None
         row = self.sessions.loc[str(eid).lower()]
-        places = _places(row)
-        for place in places:
+        usual = places.folders(row)
+        for place in usual:
             if self._inside(place).is_dir():
                 return self._inside(place)
-        return self._inside(places[0])
+        return self._inside(usual[0])
 
     def path2eid(self, path: Any) -> Any:
         """The id of the session that a path lies in; None where the cache has none; of a list, a list."""
@@ -175,7 +181,7 @@ class Cache:
         order = {eid: i for i, eid in enumerate(self.search(**queries))}
         eids = self.insertions.index.get_level_values("eid")
         keep = [e in order and (session is None or e == self.to_eid(session)) for e in eids]
-        found = self.insertions[keep]
+        found = self.insertions[np.array(keep, bool)]
         if names is not None:
             found = found[searching.keywords.any_found(found["name"], names, "name")]
         found = found.assign(place=[order[e] for e in found.index.get_level_values("eid")]).sort_values(["place", "name"], ascending=[True, False])
@@ -244,23 +250,40 @@ class Cache:
         UnreadableFile : a file is damaged, or not the one that the table tells of
         """
         session = self.to_eid(eid)
-        found = choosing.where(self._of(session), {"object": obj, **parts}, collection)
-        found = choosing.last_before(found, _asked(revision))
+        named = {"object": obj, **parts}
+        found = choosing.last_before(choosing.where(self._of(session), named, collection), _asked(revision))
         if found.empty:
-            raise ALFObjectNotFound(
-                f"no object {obj!r} {_in(collection, parts)} of session {session}; it has {shown(choosing.objects(self._of(session)['rel_path']))}"
-            )
-        objects, places = choosing.objects(found["rel_path"]), choosing.collections(found)
+            raise ALFObjectNotFound(f"no object {obj!r} {_in(collection, parts)} of session {session}; {self._why(session, named, collection, revision)}")
+        objects, where = choosing.objects(found["rel_path"]), choosing.collections(found)
         if len(objects) > 1:
             raise ALFMultipleObjectsFound(f"{obj!r} may be {shown(objects)}; name one")
-        if len(places) > 1:
-            raise ALFMultipleCollectionsFound(f"{objects[0]} lies in {shown(places)}; name one as collection=")
+        if len(where) > 1:
+            raise ALFMultipleCollectionsFound(f"{objects[0]} lies in {shown(where)}; name one as collection=")
+        hints.check_attributes(found, parts.get("attribute"), hints.attributes(choosing.where(self._of(session), {"object": obj}, collection)))
+        return self._whole(session, found, check_hash, download_only)
+
+    def _whole(self, session: str, found: pd.DataFrame, check_hash: bool, download_only: bool) -> Any:
+        """The files of one object, put together; none of them may be missing."""
         files = self._present(session, found, check_hash)
         if not files:
-            raise ALFObjectNotFound(f"{objects[0]} of session {session} is in the tables, but none of its files is in {self.root}")
+            name = choosing.objects(found["rel_path"])[0]
+            raise ALFObjectNotFound(f"{name} of session {session} is in the tables, but none of its files is in {self.root}")
+        gone = [str(r["rel_path"]) for _, r in found.iterrows() if r["rel_path"] not in files and r["exists"]]
+        if gone:
+            way = "fetch it, let neuropile one index renew the tables, or ask for the others as attribute="
+            raise ALFObjectNotFound(f"{shown(gone)} of session {session} is in the tables, but not in {self.root}; {way}")
         if download_only:
             return list(files.values())
         return loading.whole([loading.relocated(d, path) for rel, path in files.items() if (d := choosing.parsed(rel)) is not None])
+
+    def _why(self, session: str, filename: Any, collection: Wanted, revision: str | None) -> str:
+        """Why nothing fits, for messages."""
+        own = self._of(session)
+        unlisted = hints.unlisted(self.eid2path(session), own, filename, collection) if self.indexed else []
+        if unlisted:
+            return f"{shown(unlisted)} lies there, but not in the tables, which are older: neuropile one index {self.root} renews them"
+        limit = _asked(revision)
+        return hints.why(own, filename, collection, limit, "" if revision or not limit else f" (by {_LIMIT})")
 
     def load_collection(
         self, eid: Any, collection: Wanted, object: Wanted = None, revision: str | None = None, *, download_only: bool = False, **parts: Any
@@ -268,14 +291,19 @@ class Cache:
         """All objects of a collection, or those that fit, by name, each as `load_object` gives it."""
         session = self.to_eid(eid)
         found = choosing.last_before(choosing.where(self._of(session), {"object": object, **parts}, collection), _asked(revision))
-        places = choosing.collections(found)
-        if not places:
-            raise ALFObjectNotFound(f"nothing {_in(collection, parts)} of session {session}; it has {shown(choosing.collections(self._of(session)))}")
-        if len(places) > 1:
-            raise ALFMultipleCollectionsFound(f"{collection!r} may be {shown(places)}; name one")
+        where = choosing.collections(found)
+        if not where:
+            fitting = choosing.where(self._of(session), {"object": object, **parts}, collection)
+            why = f"it has {shown(choosing.collections(self._of(session)))}"
+            why = why if fitting.empty else self._why(session, {"object": object, **parts}, collection, revision)
+            raise ALFObjectNotFound(f"nothing {_in(collection, parts)} of session {session}; {why}")
+        if len(where) > 1:
+            raise ALFMultipleCollectionsFound(f"{collection!r} may be {shown(where)}; name one")
+        hints.check_attributes(found, parts.get("attribute"), hints.attributes(self._of(session)))
         if download_only:
             return list(self._present(session, found, True).values())
-        return {name: self.load_object(session, name, places[0], revision, **parts) for name in choosing.objects(found["rel_path"])}
+        by_object = {name: choosing.where(found, {"object": name}, qc="CRITICAL") for name in choosing.objects(found["rel_path"])}
+        return {name: self._whole(session, rows, True, False) for name, rows in by_object.items()}
 
     def load_dataset(
         self,
@@ -317,16 +345,22 @@ class Cache:
         if isinstance(dataset, str) and "/" in dataset:
             if collection is not None or revision is not None:
                 raise ALFError(f"{dataset!r} is a path, which names collection and revision itself; leave the arguments out")
-            found = choosing.where(own[own["rel_path"] == dataset])
+            path = choosing.split(dataset)
+            name: Any = path.name
+            found, told = choosing.where(own[own["rel_path"] == dataset]), f"no dataset {dataset!r}"
+            if found.empty and not path.revision:  # the path without its revision
+                ends = [(p.collection, p.name) == (path.collection, path.name) for p in map(choosing.split, own["rel_path"])]
+                same = own[np.array(ends, bool)]
+                found, collection = choosing.last_before(choosing.where(same), _asked(None)), path.collection
         else:
             name = f"{dataset}.*" if isinstance(dataset, str) and dataset.count(".") == 1 else dataset
-            found = choosing.where(own, name, collection)
-            places = choosing.collections(found)
-            if len(places) > 1:
-                raise ALFMultipleCollectionsFound(f"{dataset!r} lies in {shown(places)}; name one as collection=")
+            found, told = choosing.where(own, name, collection), f"no dataset {dataset!r} {_in(collection, {})}"
+            where = choosing.collections(found)
+            if len(where) > 1:
+                raise ALFMultipleCollectionsFound(f"{dataset!r} lies in {shown(where)}; name one as collection=")
             found = choosing.last_before(found, _asked(revision))
         if found.empty:
-            raise ALFObjectNotFound(f"no dataset {dataset!r} {_in(collection, {})} of session {session}; list_datasets() lists {len(own)}")
+            raise ALFObjectNotFound(f"{told} of session {session}; {self._why(session, name, collection, revision)}")
         if len(found) > 1:
             raise ALFMultipleObjectsFound(f"{dataset!r} may be {shown(found['rel_path'])}; name one")
         return found
@@ -336,53 +370,15 @@ class Cache:
         home = self.eid2path(session)
         found = {}
         for (_, own), row in rows.iterrows():
-            path = _on_disk(home, str(row["rel_path"]), str(own), self.root)
+            path = places.on_disk(home, str(row["rel_path"]), str(own), self.root)
             if path is not None:
-                _check(path, row, check_hash)
+                places.check(path, row, check_hash)
                 found[str(row["rel_path"])] = path
         return found
 
 
-def _places(row: pd.Series) -> list[str]:
-    """Where a session's folder may be, below the root, the usual place first."""
-    if row.get("session_path"):
-        return [str(row["session_path"])]
-    tops = [f"{row['lab']}/Subjects/", "", "Subjects/"] if row["lab"] else ["", "Subjects/"]
-    number = int(row["number"])
-    numbers = dict.fromkeys((f"{number:03d}", str(number), f"{number:02d}"))
-    return [f"{top}{row['subject']}/{row['date']}/{n}" for top in tops for n in numbers]
-
-
-def _on_disk(home: Path, rel_path: str, own: str, root: Path) -> Path | None:
-    """A dataset's file, whose name may carry the dataset's UUID, or another; None where there is none."""
-    if ".." in Path(rel_path).parts or Path(rel_path).is_absolute():
-        raise ALFError(f"a table names {rel_path!r}, which would leave its session: the table is not to be trusted")
-    path = home / rel_path
-    for candidate in (path, home / with_uuid(rel_path, own)):
-        if candidate.is_file() and folder.stays(candidate, root):
-            return candidate
-    if not path.parent.is_dir():
-        return None
-    named = sorted(p for p in path.parent.iterdir() if p.name != path.name and without_uuid(p.name) == path.name and p.is_file())
-    return next((p for p in named if folder.stays(p, root)), None)
-
-
-def _check(path: Path, row: pd.Series, check_hash: bool) -> None:
-    """Raise UnreadableFile unless a file is the one that the table tells of."""
-    import pandas as pd
-
-    size = path.stat().st_size
-    if not pd.isna(row["file_size"]) and int(row["file_size"]) not in (0, size):
-        raise UnreadableFile(f"{path} has {size} bytes, the table says {row['file_size']}: it was cut or replaced; fetch it again, or mend the table")
-    kind = _LENGTHS.get(len(row["hash"]))
-    if check_hash and kind:
-        with path.open("rb") as f:
-            if hashlib.file_digest(f, kind).hexdigest() != row["hash"].lower():
-                raise UnreadableFile(f"{path} does not have the {kind.upper()} that the table says; fetch it again, or pass check_hash=False")
-
-
 def _asked(revision: str | None) -> str | None:
-    return revision or os.environ.get("ONE_REVISION_LAST_BEFORE") or None
+    return revision or os.environ.get(_LIMIT) or None
 
 
 def _in(collection: Wanted, parts: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from neuropile.archives import fetching, one
 from neuropile.archives.answers import get, need
 from neuropile.archives.digests import WrongBytes
 from neuropile.archives.one_api import BASE, Database
-from neuropile.one import tables, walking
+from neuropile.one import ids, tables, walking
 from neuropile.one.errors import ALFObjectNotFound
 from neuropile.searching.keywords import KEYWORDS, QC, completed, date_span, listed, qc_value
 
@@ -84,9 +84,13 @@ def download(
 
     Raises
     ------
-    ALFObjectNotFound : the session has no such files
+    ALFObjectNotFound : the session has no such files, or is not named by its id
     ArchiveError : a file cannot be had, or is not what the database announces
     """
+    if not ids.is_uuid(eid):
+        raise ALFObjectNotFound(
+            f"the database gives a session by its id, such as 4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a, not {eid!r}; neuropile one search finds it"
+        )
     release = one.release(eid, revision, tuple(datasets))
     listing = release.list(web)
     if not listing.assets:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neuropile.archives.one_datasets import without_uuid
 from neuropile.one import choosing, ids
-from neuropile.one.tables import Tables, frame
+from neuropile.one.tables import INDEX, Tables, frame
 from neuropile.readers.alf import folder, grammar
 
 _PROBE = re.compile(r"alf/(probe[\w-]*)(?:/|$)")
@@ -51,6 +53,42 @@ def walk(root: Path) -> Tables:
     return Tables(**{name: frame(name, {c: [r[c] for r in rows] for c in columns}) for name, (rows, columns) in made.items()})
 
 
+def renewed(root: Path, known: Tables, folder_of: Callable[[str], Path]) -> Tables:
+    """The tables of a folder walked anew, with the ids, hashes and qualities that older tables gave.
+
+    What the older tables list and is gone: where a walk had given its id, its row goes; where a database had, it stays and no
+    longer `exists`, or stays as it is where nothing of its session is on this disk.
+
+    folder_of : where a session of the older tables lies
+    """
+    import pandas as pd
+
+    found, listed = walk(root), {folder_of(str(e)): str(e) for e in known.sessions.index}
+    same = {eid: listed.get(root / place, eid) for eid, place in found.sessions["session_path"].items()}
+    here = set(same.values())
+    names = {e: canonical(r["lab"] or None, r["subject"], str(r["date"]), int(r["number"])) for e, r in known.sessions.iterrows()}
+    kept = {e for e in known.sessions.index if e in here or e != ids.of_path(names[e])}
+    sizes = {(same[e], path): size for (e, _), path, size in found.datasets[["rel_path", "file_size"]].itertuples()}
+    old = known.datasets.reset_index()
+    rows = []
+    for row in old[old["eid"].isin(here)].to_dict("records"):
+        size = sizes.get((row["eid"], row["rel_path"]))
+        if size is not None:
+            rows.append(row | {"file_size": size, "exists": True, "hash": row["hash"] if not pd.isna(row["file_size"]) and row["file_size"] == size else ""})
+        elif row["id"] != ids.of_path(f"{names[row['eid']]}/{row['rel_path']}"):
+            rows.append(row | {"exists": False})
+    parts = {"sessions": [known.sessions[known.sessions.index.isin(list(kept))].reset_index()]}
+    parts["datasets"] = [old[old["eid"].isin(list(kept - here))], pd.DataFrame(rows)]
+    parts["insertions"] = [known.insertions[known.insertions.index.get_level_values("eid").isin(list(kept))].reset_index()]
+    for name, key in (("sessions", ["id"]), ("datasets", ["eid", "rel_path"]), ("insertions", ["eid", "name"])):
+        new = getattr(found, name).reset_index()
+        new[INDEX[name][0]] = [same[e] for e in new[INDEX[name][0]]]
+        there = {tuple(r) for part in parts[name] if len(part) for r in part[key].itertuples(index=False)}
+        parts[name].append(new[np.array([tuple(r) not in there for r in new[key].itertuples(index=False)], bool)])
+    both = {name: pd.concat([p for p in own if len(p)] or own[-1:], ignore_index=True) for name, own in parts.items()}
+    return Tables(**{name: frame(name, {c: table[c] for c in table.columns}) for name, table in both.items()})
+
+
 def canonical(lab: str | None, subject: str, date: str, number: int) -> str:
     """A session's path as ONE writes it.
 
@@ -58,6 +96,11 @@ def canonical(lab: str | None, subject: str, date: str, number: int) -> str:
     'mainenlab/Subjects/ZM_1743/2019-06-14/001'
     """
     return f"{f'{lab}/Subjects/' if lab else ''}{subject}/{date}/{number:03d}"
+
+
+def datasets_of(session: Path) -> list[str]:
+    """The datasets in a session's folder, by their paths in it."""
+    return [without_uuid(relative) for relative, _ in _files(session, session)]
 
 
 def _session_folders(root: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuropile.errors import StoreError
+from neuropile.errors import NotThere, StoreError
 from neuropile.regions.atlas import LEVELS, tree
 from neuropile.regions.naming import descendants, unknown
 
@@ -35,13 +35,18 @@ def in_region(units: pd.DataFrame, *names: str) -> np.ndarray:
     it in the tree; and where its own label, `region`, is just one of `names`, whatever the species. Labels are not looked up
     in the tree: a monkey's PMd is no part of the hypothalamus.
 
-    units : with any of the columns allen, beryl, cosmos, swanson, region
+    units : with one or more of the columns allen, beryl, cosmos, swanson, region
     names : acronyms as the Allen atlas writes them, or labels
 
     Raises
     ------
-    NotThere : a name is neither in the tree nor among the labels
+    NotThere : the table has none of these columns, or a name is neither in the tree nor among the labels
     """
+    columns = (*LEVELS, "region")
+    if not set(columns) & set(units.columns):
+        more = ", ..." if len(units.columns) > 20 else ""
+        has = ", ".join(map(str, units.columns[:20])) + more
+        raise NotThere(f"in_region looks at the columns {', '.join(columns)}, one or more; the table has {has or 'none'}: pass one of units or channels")
     labels = units.get("region")
     below = _below(names, lambda: () if labels is None else set(labels.dropna()))
     inside = np.zeros(len(units), bool)

@@ -50,13 +50,21 @@ _LAB = re.compile(r"(?:^|/)(\w+)/Subjects/")
 _NO_NUMBER = -1
 #: What is told by names alone: the column it is put in, and which names tell it.
 _BY_NAMES = {
-    "laboratory": ("lab", "paths of its files, lab/Subjects/..."),
-    "date_range": ("date", "its name, such as subject_2020-01-31_001"),
-    "number": ("number", "its name, such as subject_2020-01-31_001"),
+    "laboratory": ("lab", "paths of its files, lab/Subjects/..., or its source's src_lab"),
+    "date_range": ("date", "its name, such as subject_2020-01-31_001, or its source's src_date"),
+    "number": ("number", "its name, such as subject_2020-01-31_001, or its source's src_number"),
 }
+#: A day, a month or a year, as a text asks for it.
+_PERIOD = re.compile(r"(?:19|20)\d{2}(?:-\d{2}){0,2}")
+#: What stands in patterns, and hardly in names.
+_SIGNS = re.compile(r"[*?\[\](){}^$|\\+]")
+#: What a session's source says of itself, by "dataset/session_id".
+Source = Callable[[str], Mapping[str, Any]]
 
 
-def in_store(sessions: pd.DataFrame, units: Callable[[], pd.DataFrame], text: str = "", asked: Mapping[str, Any] | None = None) -> np.ndarray:
+def in_store(
+    sessions: pd.DataFrame, units: Callable[[], pd.DataFrame], text: str = "", asked: Mapping[str, Any] | None = None, source: Source | None = None
+) -> np.ndarray:
     """Which of a store's sessions match a text and all queries: (session,) bool.
 
     Parameters
@@ -70,6 +78,8 @@ def in_store(sessions: pd.DataFrame, units: Callable[[], pd.DataFrame], text: st
     asked : ONE's keywords that a store can answer, with the meaning that `matching` gives them, and more of
         STORE_KEYWORDS. `subject` looks at subject_id; `dataset` at the store's own name of the dataset; `datasets` at
         the files a session was read from; `region` at the regions of its units
+    source : gives what a session's source says of itself, such as `lambda key: store[key].record["source"]`; called only
+        where a lab, a day or a number is asked for by its key, of the sessions whose names do not tell it
 
     Raises
     ------
@@ -78,13 +88,15 @@ def in_store(sessions: pd.DataFrame, units: Callable[[], pd.DataFrame], text: st
     table = sessions.assign(**_told_by_names(sessions))
     keep = np.ones(len(table), bool)
     for key, value in completed(asked or {}, STORE_KEYWORDS, _ALIASES).items():
-        _check_told(table, key)
+        table = _told(table, key, source)
         keep &= _by_keyword(table, units, key, value)
     for term in _TERM.finditer(text):
         value = term["quoted"] if term["quoted"] is not None else term["plain"]
+        if (term["key"] and not value) or re.fullmatch("[A-Za-z_]+:", term["plain"] or ""):
+            raise NeuropileError(f"{term[0]} asks for nothing: write what is sought behind the colon, without a space, such as subject:KS023")
         if term["key"]:
             (key,) = completed({term["key"]: value}, STORE_KEYWORDS, _ALIASES)
-            _check_told(table, key)
+            table = _told(table, key, source)
             keep &= _by_term(table, units, key, value)
         else:
             keep &= _by_word(table, units, value)
@@ -102,11 +114,31 @@ def _told_by_names(sessions: pd.DataFrame) -> dict[str, list[Any]]:
     return {"lab": labs, "date": dates, "number": numbers}
 
 
-def _check_told(table: pd.DataFrame, key: str) -> None:
-    """Raise NeuropileError where a store is asked for what none of its sessions tells: nothing found would be taken for an answer."""
+def _told(table: pd.DataFrame, key: str, source: Source | None) -> pd.DataFrame:
+    """The table with what is asked for filled from what sources say, where names do not tell it.
+
+    Raises NeuropileError where none of the sessions tells it: nothing found would be taken for an answer.
+    """
     column, where = _BY_NAMES.get(key, ("", ""))
-    if column and len(table) and all(v in (None, _NO_NUMBER) for v in table[column].astype(object).where(table[column].notna(), None)):
+    if not column or not len(table):
+        return table
+    nothing: Any = _NO_NUMBER if column == "number" else None
+    values = [nothing if v is None or v != v else v for v in table[column].astype(object)]
+    if source is not None:
+        values = [_of_source(source(name), column, nothing) if v == nothing else v for name, v in zip(table.index, values, strict=True)]
+    if all(v == nothing for v in values):
         raise NeuropileError(f"no session of this store tells its {column}, which is read from {where}; leave {key} out")
+    return table.assign(**{column: values})
+
+
+def _of_source(said: Mapping[str, Any], column: str, nothing: Any) -> Any:
+    value = said.get(f"src_{column}")
+    if column != "number":
+        return nothing if value is None else str(value)
+    try:
+        return nothing if value is None else int(value)
+    except (TypeError, ValueError):  # a source may call anything its number
+        return nothing
 
 
 def _is_day(parts: Sequence[str]) -> bool:
@@ -142,15 +174,33 @@ def _by_term(table: pd.DataFrame, units: Callable[[], pd.DataFrame], key: str, v
     """As a keyword, but texts are looked for as they are, whatever the case."""
     if key == "date_range":
         first, two, last = value.partition("..")
+        _check_span(first, last, value)
         return each(table["date"], lambda t: bool(t) and (first <= t < f"{last}~" if two and last else first <= t if two else t.startswith(first)))
     if key == "datasets":
-        return _with_sources(table, [re.compile(f".*{re.escape(value)}.*", re.IGNORECASE)])
+        return _or_told(_with_sources(table, [re.compile(f".*{re.escape(value)}.*", re.IGNORECASE)]), key, value)
     if key in STORE_NUMBERS:
         return _compared(table[STORE_NUMBERS[key]], value, key)
     if key not in STORE_COLUMNS:
         return _by_keyword(table, units, key, value)
     found = _holds(table[STORE_COLUMNS[key]], value)
-    return found | _of_species(table, value) if key == "species" else found
+    return _or_told(found | _of_species(table, value) if key == "species" else found, key, value)
+
+
+def _check_span(first: str, last: str, value: str) -> None:
+    """Raise NeuropileError unless a text asks for a day, a month, a year, or from one to another."""
+    for end in filter(None, (first, last) if first or last else (value,)):
+        if not _PERIOD.fullmatch(end) or not _is_day((f"{end}-01-01"[:10]).split("-")):
+            raise NeuropileError(f"{end!r} is no day; write it as 2020-01-31 (or 2020-01, or 2020; from one to another: 2020-01..2020-06)")
+    if first and last and first > f"{last}~":
+        raise NeuropileError(f"date_range runs from {first} to {last}: the first day comes first")
+
+
+def _or_told(found: np.ndarray, key: str, value: str) -> np.ndarray:
+    """What was found; NeuropileError where nothing was because a pattern was asked for, and texts are looked for as they stand."""
+    if len(found) and not found.any() and _SIGNS.search(value):
+        pattern(value, key)
+        raise NeuropileError(f"{key}:{value} is looked for as it stands, and no session has it; give a part of the name without signs of patterns")
+    return found
 
 
 def _by_word(table: pd.DataFrame, units: Callable[[], pd.DataFrame], word: str) -> np.ndarray:
@@ -206,6 +256,8 @@ def _compared(column: pd.Series, text: str, key: str) -> np.ndarray:
     except ValueError:
         raise NeuropileError(f"{key}:{text} is no number to compare with; write {key}:100, {key}:>100, {key}:<=100 or {key}:100..200") from None
     if found["two"]:
+        if low > high:
+            raise NeuropileError(f"{key}:{text} runs from {found['low']} to {found['high']}: the lower number comes first")
         return (values >= low) & (values <= high)
     compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}.get(found["sign"] or "=", np.equal)
     return compare(values, low)

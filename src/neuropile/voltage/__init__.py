@@ -42,6 +42,7 @@ def open_voltage(path: Any, series: str | None = None, *, sync: Any = None, inva
     UnreadableFile : no such file, none of these formats, cut off or damaged, or lacking what it takes to make volts
     """
     place = remote.as_path(path)
+    _check_is_file(place)
     own = _spans(invalid)
     if _is_nwb(place):
         if sync is not None:
@@ -50,6 +51,18 @@ def open_voltage(path: Any, series: str | None = None, *, sync: Any = None, inva
     if series is not None:
         raise NeuropileError(f"{place}: is no NWB file, so it has no series {series!r}; leave that out")
     return _open_raw(place, sync, own)
+
+
+def _check_is_file(place: Any) -> None:
+    """A local folder is a file only where it is one of Zarr."""
+    if remote.is_remote(place) or not place.is_dir() or place.suffix == ".zarr":
+        return
+    from neuropile.readers.zarr import tree
+
+    if not tree.looks_like(place):
+        inside = sorted(p.relative_to(place).as_posix() for pattern in ("*.bin", "*.cbin", "*.nwb", "*.zarr") for p in place.glob(pattern))
+        way_out = f"give one of its files: {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}" if inside else "it holds none of these itself"
+        raise UnreadableFile(f"{place}: a folder; sought a .bin or .cbin of SpikeGLX, an .nwb file or a folder of Zarr; {way_out}")
 
 
 def _spans(invalid: Any) -> np.ndarray:
@@ -122,7 +135,8 @@ def _samples(place: Any, header: Any, meta: Any) -> Any:
 
     size, n_channels = linked.size(place), len(meta.channels)
     row = 2 * n_channels
-    packed = bool(header) and size != meta.n_bytes and (size == raw.header(header)["chunk_offsets"][-1] or _is_zlib(place))
+    told_flat = size == meta.n_bytes
+    packed = bool(header) and not told_flat and (place.suffix == ".cbin" or size == raw.header(header)["chunk_offsets"][-1] or _is_zlib(place))
     if packed:
         found = raw.chunked(place, raw.header(header))
         if found.n_channels != n_channels:
@@ -156,7 +170,8 @@ def _channel_table(channels: list[Any], serial: str | None) -> pd.DataFrame:
 def of(session: Any, name: str, root: Any = None, series: str | None = None) -> Voltage:
     """The voltage a session tells of: a file that belongs to it and lies where the session was read from.
 
-    Its channels have what the session knows of them (regions, positions), its `valid` the session's invalid times.
+    Its channels have what the session knows of them (regions, positions), its `valid` the session's invalid times. Where
+    the session's channels do not fit the file's, `notes` says why, and the columns of regions are null.
 
     Parameters
     ----------
@@ -184,6 +199,12 @@ def of(session: Any, name: str, root: Any = None, series: str | None = None) -> 
         clock = None if told.clock is None else session.signals[told.clock]
         points = None if clock is None else np.column_stack([clock.values, clock["time"].values])
         opened = _open_raw(place, None, invalid, points)
-    if known is not None:
-        opened.channels = joining.with_session(opened.channels, known, told.path)
+    own = opened.channels
+    if known is None:
+        opened.channels = joining.with_regions(own)
+    else:
+        opened.channels = joining.with_session(own, known, told.path)
+    why = "the session has no table of channels" if known is None else joining.misfit(own, known, told.path)
+    if why is not None:
+        opened.note(f"its channels are without what the session may know of them, such as regions: {why}")
     return opened

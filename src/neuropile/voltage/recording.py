@@ -87,6 +87,10 @@ class Voltage:
         spans = [f"{len(self.invalid)} stretches are told to be invalid: `valid` is false there"] if len(self.invalid) else []
         return (*self._tell.notes, *self.clock.notes, *spans)
 
+    def note(self, said: str) -> None:
+        """Add to `notes` what shows only beside something else: that a session's channels are not the file's."""
+        self._tell.notes = (*self._tell.notes, said)
+
     @property
     def sync(self) -> np.ndarray:
         """(n, 2) of sample and time in seconds, between which the clock runs straight; a row a sample where each has its own stamp."""
@@ -128,13 +132,19 @@ class Voltage:
             return np.flatnonzero(asked)
         if asked.dtype.kind in "iu":
             if asked.size and not (asked.min() >= 0 and asked.max() < n):
-                raise NeuropileError(f"{self.name}: channels run from 0 to {n - 1}, asked for {asked.min()} to {asked.max()}")
+                raise NeuropileError(f"{self.name}: channels run from 0 to {n - 1}, asked for {_span(asked)}{self._as_text(asked)}")
             return asked.astype(np.int64)
         place = {c: i for i, c in enumerate(self.channels["channel_id"])}
         missing = [str(c) for c in asked.tolist() if c not in place]
         if missing:
             raise NeuropileError(f"{self.name}: no channel {missing[0]!r} among {n}; channel ids look like {next(iter(place), None)!r}")
         return np.array([place[c] for c in asked.tolist()], np.int64)
+
+    def _as_text(self, asked: np.ndarray) -> str:
+        """The way out for whoever meant ids by numbers."""
+        ids = set(self.channels["channel_id"])
+        named = next((str(c) for c in asked.tolist() if str(c) in ids), None)
+        return "" if named is None else f"; a number is a place, a channel id a text: ask for {named!r}"
 
     def read(self, start_s: float, stop_s: float, channels: Any = None) -> xr.DataArray:
         """The voltage of [start_s, stop_s): see read_samples.
@@ -208,6 +218,11 @@ class Voltage:
         for start, stop in self.invalid[(self.invalid[:, 1] >= np.nanmin(times)) & (self.invalid[:, 0] <= np.nanmax(times))] if known.any() else ():
             known &= ~((times >= start) & (times < stop))
         return known
+
+
+def _span(asked: np.ndarray) -> str:
+    low, high = asked.min(), asked.max()
+    return str(low) if low == high else f"{low} to {high}"
 
 
 class Told:

@@ -18,7 +18,8 @@ _GENERIC = re.compile(r"alf|(probe|imec)[\w-]*|#[\w.-]+#|pykilosort|iblsorter", 
 class AlfSession(Reader):
     """The reader of ALF session folders; several probes are one session.
 
-    revision : of each file the newest version up to this one is read; None reads the newest of all
+    revision : of each file the newest version up to this one is read, compared as text, as dates (YYYY-MM-DD) are meant to
+        be; None reads the newest of all. Where only files without a revision are left, a note says so
     sorter : whose sorting to read where there are several; "" is the one that lies in the probe's own folder. None,
         and a probe that lacks the one asked for, takes iblsorter, then pykilosort, then the shortest path
     """

@@ -106,6 +106,12 @@ def find(path: Any, revision: str | None, sorter: str | None) -> Found:
                 others = ", ".join("/".join(c) or "." for c in sorted(places) if c != best)
                 notes.append(f"{name} lie in several folders; those of {'/'.join(best) or '.'} are read, those of {others} left out")
     probes = tuple(_probes(path, objects, revision, sorter, notes))
+    if revision is not None and probes:
+        groups = [*(p.objects for p in probes), *({"waveforms": p.waveforms} for p in probes), session]
+        read = [d for objects in groups for attributes in objects.values() for files in attributes.values() for d in files]
+        if not any(d.revision for d in read):
+            there = ", ".join(sorted({d.revision for d in every if d.revision})[:20]) or "none"
+            notes.append(f"no file that is read is of revision {revision} or before (there are {there}): those without a revision are read")
     revisions = sorted({d.revision for ds in objects.get("spikes", {}).values() for d in ds if d.revision})
     return Found(probes, session, tuple(notes), _holds(every), tuple(revisions))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from neuropile.errors import NeuropileError
 from neuropile.readers.alf import tables
 
@@ -165,10 +167,11 @@ def session_path(subject: str, date: str, number: int, *, lab: str = "") -> str:
     >>> session_path("ZM_1743", "2019-06-14", 1, lab="mainenlab")
     'mainenlab/Subjects/ZM_1743/2019-06-14/001'
     """
-    path = f"{f'{lab}/Subjects/' if lab else ''}{subject}/{date}/{number:03d}"
+    numbered = f"{number:03d}" if isinstance(number, int | np.integer) else repr(number)
+    path = f"{f'{lab}/Subjects/' if lab else ''}{subject}/{date}/{numbered}"
     found = _SESSION.fullmatch(path)
     if found is None or (found["lab"] or "") != lab or subject in (".", ".."):
-        raise NeuropileError(f"{path!r} is no session's path; they read [lab/Subjects/]subject/YYYY-MM-DD/number, the number 0 to 999")
+        raise NeuropileError(f"{path!r} is no session's path; they read [lab/Subjects/]subject/YYYY-MM-DD/number, the number whole, 0 to 999")
     return path
 
 
@@ -193,8 +196,9 @@ def choose(datasets: Iterable[Dataset], revision: str | None) -> dict[str, list[
     """Of the files of one object in one collection, those to read: each attribute's files, several where it lies in parts.
 
     The newest revision not after the one asked for, none asked for meaning the newest; a file without revision is
-    older than all. Then the first namespace and the first format that has it; parts in the order of their names,
-    part2 before part10. A file that names the columns of an attribute comes as `attribute.metadata`.
+    older than all. Revisions are compared as text, which puts dates (YYYY-MM-DD) in their order. Then the first namespace
+    and the first format that has it; parts in the order of their names, part2 before part10. A file that names the columns
+    of an attribute comes as `attribute.metadata`.
     """
     by_attribute: dict[str, list[Dataset]] = {}
     for d in datasets:
