@@ -27,8 +27,8 @@ ROWS = [
     {"publishing"},
     {"piling", "hub"},
     {"corpus"},
-    {"training", "motifs", "tokens", "ordering", "stats", "plotting", "verifying", "shown", "allen"},
-    {"testing"},
+    {"training", "motifs", "tokens", "ordering", "stats", "plotting", "verifying", "shown"},
+    {"testing", "allen"},
     {"cli"},
     {"__main__"},
 ]

@@ -16,7 +16,6 @@ from neuropile.searching.keywords import listed, pattern
 if TYPE_CHECKING:
     import pandas as pd
 
-    from neuropile.one.local import Cache
 
 _MAX_NEAR = 3
 
@@ -63,7 +62,7 @@ def unlisted(home: Path, own: pd.DataFrame, filename: Any, collection: Wanted) -
     return [p for p in paths if choosing.is_meant(p, filename, collection, None)]
 
 
-def of_datasets(cache: Cache, wanted: Any) -> list[str]:
+def of_datasets(cache: Any, wanted: Any) -> list[str]:
     """A sentence for each pattern of `search`'s datasets that no file of a cache has: what near it there is."""
     names = {choosing.split(p).name for p in cache.datasets["rel_path"]}
     told = []
@@ -80,7 +79,7 @@ def _near(text: str, names: Iterable[str]) -> list[str]:
     return inside[:_MAX_NEAR] or difflib.get_close_matches(text, sorted(names), _MAX_NEAR)
 
 
-def check_not_empty(cache: Cache) -> None:
+def check_not_empty(cache: Any) -> None:
     """Raise ALFError where a cache has no session at all: the folder is probably another than was meant."""
     if len(cache.sessions):
         return
