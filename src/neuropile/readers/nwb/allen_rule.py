@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 #: The metrics it has limits for, and the columns of a stored session it looks at.
 METRICS = ("amplitude_cutoff", "presence_ratio", "isi_violations")
 COLUMNS = (*(f"src_{name}" for name in METRICS), "src_quality", "src_electrode_valid_data")
-#: What the tutorials and an answer in the owner's forum say, where the software has 0.95.
-PRESENCE_RATIO_OF_TUTORIALS = 0.9
 
 
 def allen_quality(
